@@ -1,0 +1,110 @@
+"""Reading annotation files in COCO's keypoint format."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrnet.errors import DataError
+
+
+@dataclass(frozen=True)
+class People:
+    """The labelled people of one annotation file, as arrays of the same length P.
+
+    Attributes:
+        files: path of each person's picture.
+        boxes: (P, 4) float64 x1, y1, x2, y2 in pixels, cleaned as the official code does.
+        keypoints: (P, K, 3) float64 x, y in pixels and v: 0 not labelled, 1 occluded, 2 visible.
+        areas: (P,) float64 area of each person in square pixels, for OKS.
+        image_ids, annotation_ids: (P,) int64, the file's own.
+        names: the K joint names of the file's category.
+    """
+
+    files: list[Path]
+    boxes: NDArray[np.float64]
+    keypoints: NDArray[np.float64]
+    areas: NDArray[np.float64]
+    image_ids: NDArray[np.int64]
+    annotation_ids: NDArray[np.int64]
+    names: list[str]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def select(self, mask: NDArray[np.bool_]) -> "People":
+        """The people for whom `mask` (P,) is true."""
+        index = np.flatnonzero(mask)
+        return People(
+            [self.files[i] for i in index],
+            self.boxes[index],
+            self.keypoints[index],
+            self.areas[index],
+            self.image_ids[index],
+            self.annotation_ids[index],
+            self.names,
+        )
+
+
+def read_coco(file: str | Path, images: str | Path | None = None) -> People:
+    """People with at least one labelled joint, without crowds, of a COCO keypoint file.
+
+    Boxes are clipped to the picture and empty ones dropped by the official rule
+    (`lib/dataset/coco.py`), which makes them a pixel narrower and lower.
+
+    Args:
+        file: the JSON file.
+        images: folder of the pictures; by default `images` beside the file.
+
+    Raises:
+        DataError: the file is missing, not JSON, or not in COCO's keypoint format.
+    """
+    file = Path(file)
+    folder = Path(images) if images is not None else file.parent / "images"
+    content = _read_json(file)
+    try:
+        pictures = {picture["id"]: picture for picture in content["images"]}
+        names = [str(name) for name in content["categories"][0]["keypoints"]]
+        rows = [
+            (a, pictures[a["image_id"]])
+            for a in content["annotations"]
+            if not a.get("iscrowd", 0) and any(a["keypoints"][2::3])
+        ]
+        rows = [(a, picture) for a, picture in rows if _clean_box(a["bbox"], picture) is not None]
+        return People(
+            files=[folder / picture["file_name"] for _, picture in rows],
+            boxes=np.array([_clean_box(a["bbox"], p) for a, p in rows]).reshape(-1, 4),
+            keypoints=np.array([a["keypoints"] for a, _ in rows], dtype=np.float64).reshape(
+                -1, len(names), 3
+            ),
+            areas=np.array([a["area"] for a, _ in rows], dtype=np.float64),
+            image_ids=np.array([a["image_id"] for a, _ in rows], dtype=np.int64),
+            annotation_ids=np.array([a["id"] for a, _ in rows], dtype=np.int64),
+            names=names,
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise DataError(
+            f"{file} is not in COCO's keypoint format ({type(error).__name__}: {error}); it needs "
+            "images, annotations with bbox, area and keypoints, and a category with keypoints"
+        ) from error
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"there is no annotation file {file}") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{file} cannot be read as JSON: {error}") from error
+
+
+def _clean_box(bbox: list[float], picture: dict[str, Any]) -> list[float] | None:
+    """x1, y1, x2, y2 inside the picture, or None for a box that is empty."""
+    x, y, w, h = bbox
+    x1, y1 = max(0.0, x), max(0.0, y)
+    x2 = min(picture["width"] - 1.0, x1 + max(0.0, w - 1))
+    y2 = min(picture["height"] - 1.0, y1 + max(0.0, h - 1))
+    return [x1, y1, x2, y2] if x2 > x1 and y2 > y1 else None

@@ -1,0 +1,89 @@
+"""PoseModel: from crops to points. What is trained is what is evaluated is what is exported."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from hrnet.codec import HeatmapCodec
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class PoseModel(nn.Module):
+    """Normalise -> network -> [flip test] -> decode.
+
+    Args:
+        network: normalised pictures (N, 3, H, W) -> (N, K, H/4, W/4).
+        codec: what the network's heatmaps mean.
+        flip_order: K positions; which joint takes each one's place in a mirrored picture.
+        output: "heatmaps", or "logits" of which the softmax over all locations is the heatmap.
+        flip_shift: whether the flip test moves the mirrored heatmap one cell to the right
+            (column 0 stays), which undoes the misalignment of biased crops.
+        flip_test: average with the prediction for the mirrored crop; twice the work.
+    """
+
+    mean: Tensor
+    std: Tensor
+    flip_order: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        codec: HeatmapCodec,
+        flip_order: Sequence[int],
+        *,
+        output: Literal["heatmaps", "logits"] = "heatmaps",
+        flip_shift: bool = True,
+        flip_test: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.codec = codec
+        self.output = output
+        self.flip_shift = flip_shift
+        self.flip_test = flip_test
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+        self.register_buffer("flip_order", torch.as_tensor(flip_order), persistent=False)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Crops (N, H, W, 3) uint8 RGB -> points (N, K, 3) float32: x, y in crop pixels, score.
+
+        The score is the heatmap's peak: about 1 where the network is sure, and it may exceed 1.
+        """
+        points = self.codec.decode(self.heatmaps(crops))
+        height, width = crops.shape[1:3]
+        cell = points.new_tensor([*self.codec.cell_size((width, height)), 1.0])
+        return points * cell
+
+    def heatmaps(self, crops: Tensor) -> Tensor:
+        """Crops (N, H, W, 3) uint8 RGB -> heatmaps (N, K, H/4, W/4) float32, flip test included."""
+        images = self.normalise(crops)
+        heatmaps = self.activate(self.network(images))
+        if self.flip_test:
+            mirrored = self.activate(self.network(images.flip(3))).flip(3)
+            mirrored = mirrored[:, self.flip_order]
+            if self.flip_shift:
+                mirrored = torch.cat([mirrored[..., :1], mirrored[..., :-1]], dim=-1)
+            heatmaps = (heatmaps + mirrored) / 2
+        return heatmaps
+
+    def normalise(self, crops: Tensor) -> Tensor:
+        """Crops (N, H, W, 3) uint8 -> (N, 3, H, W) float32 with ImageNet's mean and deviation."""
+        return (crops.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std
+
+    def activate(self, outputs: Tensor) -> Tensor:
+        """The network's outputs (N, K, h, w) as float32 heatmaps.
+
+        Softmax of logits makes a distribution over locations; times 2 pi sigma**2, the inverse of
+        a normalised Gaussian's peak, its peak is about 1 where the network is sure.
+        """
+        outputs = outputs.float()
+        if self.output == "heatmaps":
+            return outputs
+        probabilities = torch.softmax(outputs.flatten(2), dim=-1).view_as(outputs)
+        return probabilities * (2 * math.pi * self.codec.sigma**2)

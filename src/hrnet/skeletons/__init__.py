@@ -1,0 +1,113 @@
+"""What the points are: names, pairs, limbs and OKS sigmas, one TOML file a skeleton."""
+
+from functools import cached_property
+from importlib.resources import files
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from hrnet.errors import ConfigError
+from hrnet.tables import nearest_names, read_table, validate
+
+Colour = tuple[int, int, int]
+
+
+class Colours(BaseModel):
+    """RGB of joints and limbs of the left side, of the right side, and of neither."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    left: Colour = (0, 200, 83)
+    right: Colour = (255, 109, 0)
+    middle: Colour = (41, 121, 255)
+
+
+class Skeleton(BaseModel):
+    """The K keypoints of a model or data set and how they belong together.
+
+    Attributes:
+        keypoints: names, in the order of the model's heatmaps.
+        sigmas: per-keypoint constants of OKS, or None where there is no agreed figure.
+        upper_body: names for half-body augmentation; empty switches it off.
+        torso: the two names whose distance normalises PCK, or None.
+        pairs: (left, right) names that swap when the picture is mirrored.
+        limbs: pairs of names to draw a line between.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = Field(alias="schema")
+    name: str
+    title: str = ""
+    keypoints: tuple[str, ...]
+    sigmas: tuple[float, ...] | None = None
+    upper_body: tuple[str, ...] = ()
+    torso: tuple[str, str] | None = None
+    pairs: tuple[tuple[str, str], ...] = ()
+    limbs: tuple[tuple[str, str], ...] = ()
+    colours: Colours = Colours()
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Skeleton":
+        if len(set(self.keypoints)) != len(self.keypoints):
+            raise ValueError("a keypoint is named twice")
+        if self.sigmas is not None and len(self.sigmas) != len(self.keypoints):
+            raise ValueError(f"{len(self.sigmas)} sigmas for {len(self.keypoints)} keypoints")
+        used = [*self.upper_body, *(self.torso or ()), *sum((*self.pairs, *self.limbs), ())]
+        for name in used:
+            if name not in self.keypoints:
+                raise ValueError(f"{name!r} is not among the keypoints")
+        return self
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def index(self, name: str) -> int:
+        """Position of a keypoint by name."""
+        return self.keypoints.index(name)
+
+    @cached_property
+    def flip_order(self) -> NDArray[np.int64]:
+        """(K,) for each keypoint the one that takes its place when the picture is mirrored."""
+        order = np.arange(len(self))
+        for left, right in self.pairs:
+            i, j = self.index(left), self.index(right)
+            order[i], order[j] = j, i
+        return order
+
+    @cached_property
+    def limb_indices(self) -> list[tuple[int, int]]:
+        """`limbs` as positions."""
+        return [(self.index(a), self.index(b)) for a, b in self.limbs]
+
+    def side(self, name: str) -> Literal["left", "right", "middle"]:
+        """Which side of the body a keypoint is on, by its pair."""
+        for left, right in self.pairs:
+            if name == left:
+                return "left"
+            if name == right:
+                return "right"
+        return "middle"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it would stand in a skeleton file."""
+        return self.model_dump(by_alias=True, mode="json", exclude_none=True)
+
+
+def list_skeletons() -> list[str]:
+    """Names of the skeletons in the package."""
+    return sorted(f.name[:-5] for f in files(__package__).iterdir() if f.name.endswith(".toml"))
+
+
+def load_skeleton(name: str) -> Skeleton:
+    """A skeleton of the package by name.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in list_skeletons():
+        raise ConfigError(f"there is no skeleton {name!r}{nearest_names(name, list_skeletons())}")
+    resource = files(__package__) / f"{name}.toml"
+    return validate(Skeleton, read_table(resource), f"skeleton {name}")

@@ -1,0 +1,71 @@
+"""TOML tables (skeletons, model cards, recipes): reading, validating, and helpful refusals."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from hrnet.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_table(file: Path | Traversable) -> dict[str, Any]:
+    """The content of a TOML file.
+
+    Raises:
+        ConfigError: the file is missing or not TOML.
+    """
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no file {file}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read as TOML: {error}") from error
+
+
+def validate(model: type[Model], table: Any, where: str) -> Model:
+    """The table as a validated `model`.
+
+    Raises:
+        ConfigError: names `where`, the first key that is wrong, and the nearest right one.
+    """
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = _keys_beside(model, first["loc"])
+            hint = nearest_names(str(first["loc"][-1]), known)
+            raise ConfigError(f"{where}: there is no key {key!r}{hint}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:]
+        raise ConfigError(f"{where}: {f'{key}: ' if key else ''}{message}") from None
+
+
+def nearest_names(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence that refuses `name`: what was probably meant, or what there is."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if near:
+        return f"; did you mean {' or '.join(near)}?"
+    return f"; there {'is' if len(known) == 1 else 'are'} {', '.join(known[:12]) or 'none'}"
+
+
+def _keys_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the table at `location`'s parent may have."""
+    current: Any = model
+    for part in location[:-1]:
+        field = getattr(current, "model_fields", {}).get(str(part))
+        if field is None:
+            continue
+        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        current = next(
+            (c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), current
+        )
+    return [field.alias or name for name, field in current.model_fields.items()]

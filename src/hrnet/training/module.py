@@ -1,0 +1,66 @@
+"""The training step, for PyTorch Lightning."""
+
+import math
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from hrnet.data.crops import Sample
+from hrnet.evaluation.pck import pck
+from hrnet.model import PoseModel
+from hrnet.skeletons import Skeleton
+from hrnet.training.losses import LOSSES
+from hrnet.training.recipe import TrainingConfig
+
+
+class PoseTraining(pl.LightningModule):
+    """Trains a `PoseModel`'s network on batches of `Sample`; targets are drawn on the device."""
+
+    def __init__(self, model: PoseModel, skeleton: Skeleton, config: TrainingConfig) -> None:
+        super().__init__()
+        self.model = model
+        self.skeleton = skeleton
+        self.config = config
+        self.loss = LOSSES[config.loss]
+        self._predicted: list[Tensor] = []
+        self._true: list[Tensor] = []
+
+    def training_step(self, batch: Sample, batch_index: int) -> Tensor:
+        crops, points, visible, _ = batch
+        targets, weights = self.model.codec.encode(points, visible, crops.shape[2:0:-1])
+        images = self.model.normalise(crops).contiguous(memory_format=torch.channels_last)
+        loss = self.loss(self.model.network(images), targets, weights)
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Sample, batch_index: int) -> None:
+        self._predicted.append(self.model(batch.image).cpu())
+        self._true.append(torch.cat([batch.points, batch.visible[..., None]], dim=-1).cpu())
+
+    def on_validation_epoch_end(self) -> None:
+        predicted = torch.cat(self._predicted).numpy()
+        true = torch.cat(self._true).numpy()
+        self._predicted.clear()
+        self._true.clear()
+        self.log("pck", pck(predicted, true, self.skeleton).mean, prog_bar=True)
+
+    def configure_optimizers(self) -> dict[str, object]:
+        # Batch norm's factors and all biases go without decay.
+        parameters = list(self.model.network.parameters())
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": [p for p in parameters if p.ndim > 1]},
+                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+            ],
+            lr=self.config.learning_rate,
+            weight_decay=self.config.weight_decay,
+        )
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _rate(self, step: int) -> float:
+        warmup, steps = self.config.warmup_steps, self.config.steps
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))

@@ -1,0 +1,140 @@
+"""Recipes: everything that a training run depends on, as one TOML file."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import tomllib
+from pydantic import BaseModel, ConfigDict, Field
+
+from hrnet.errors import ConfigError
+from hrnet.tables import nearest_names, read_table, validate
+from hrnet.zoo.card import ModelCard
+
+RECIPES = files(__package__) / "recipes"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSource(_Table):
+    """One annotation file in COCO's keypoint format, relative to the recipe's `root`.
+
+    Attributes:
+        images: folder of the pictures; by default `images` beside the file.
+        repeat: how often an epoch takes each person.
+        truncation: see `hrnet.data.augmentation.Augmentation`.
+    """
+
+    file: str
+    images: str | None = None
+    repeat: int = Field(default=1, ge=1)
+    truncation: float = Field(default=0.0, ge=0, le=1)
+
+
+class DataConfig(_Table):
+    """What to train on.
+
+    Attributes:
+        root: folder that the sources' files are relative to.
+        held_out: JSON file in the recipe's folder, {source file: [annotation ids]}: people who
+            are kept from training, to choose by.
+    """
+
+    root: str = "."
+    sources: tuple[DataSource, ...] = Field(min_length=1)
+    held_out: str | None = None
+    workers: int = Field(default=1, ge=0)
+
+
+class AugmentationConfig(_Table):
+    """See `hrnet.data.augmentation.Augmentation`."""
+
+    flip: float = Field(default=0.5, ge=0, le=1)
+    rotation: float = Field(default=45.0, ge=0)
+    rotation_probability: float = Field(default=0.6, ge=0, le=1)
+    scale: float = Field(default=0.35, ge=0, lt=1)
+    half_body: float = Field(default=0.3, ge=0, le=1)
+    half_body_min_joints: int = Field(default=8, ge=0)
+
+
+class TrainingConfig(_Table):
+    """How to train.
+
+    Attributes:
+        loss: "mse", the official masked squared error, or "cross_entropy" over locations.
+        start_from: weights file to start from, or None for random weights.
+        steps: optimiser steps in all; the rate rises linearly for `warmup_steps`, then falls to
+            zero along half a cosine.
+        precision: Lightning's name: "32-true", "bf16-mixed", "16-mixed".
+        threads: CPU threads of the training process; None leaves it to PyTorch.
+        checkpoint_minutes: time between checkpoints.
+        validate_every: steps between measurements on the held-out people.
+    """
+
+    loss: Literal["mse", "cross_entropy"] = "mse"
+    start_from: str | None = None
+    seed: int = 0
+    steps: int = Field(ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    warmup_steps: int = Field(default=500, ge=0)
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    threads: int | None = None
+    checkpoint_minutes: float = Field(default=5.0, gt=0)
+    validate_every: int = Field(default=1000, ge=1)
+
+
+class Recipe(_Table):
+    """A training run. `model` is the card of the model that comes out."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    description: str = ""
+    model: ModelCard
+    data: DataConfig
+    augmentation: AugmentationConfig = AugmentationConfig()
+    training: TrainingConfig
+
+
+def list_recipes() -> list[str]:
+    """Names of the recipes in the package."""
+    return sorted(f.name[:-5] for f in RECIPES.iterdir() if f.name.endswith(".toml"))
+
+
+def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
+    """A recipe of the package by name, or a TOML file by path, with keys changed.
+
+    Args:
+        overrides: "key=value" with a dotted key and a TOML value, such as
+            "training.batch_size=64"; text needs no quotes.
+
+    Raises:
+        ConfigError: no such recipe, an unknown key, or a value that does not fit.
+    """
+    if name.endswith(".toml"):
+        table = read_table(Path(name))
+    elif name in list_recipes():
+        table = read_table(RECIPES / f"{name}.toml")
+    else:
+        raise ConfigError(f"there is no recipe {name!r}{nearest_names(name, list_recipes())}")
+    for override in overrides or []:
+        _apply(table, override)
+    return validate(Recipe, table, f"recipe {name}")
+
+
+def _apply(table: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"{override!r} is not of the form key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *path, last = key.split(".")
+    for part in path:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"{override!r}: {part} is not a table")
+    table[last] = value

@@ -1,0 +1,161 @@
+"""A training run: from a recipe to a weights file."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger
+from torch.utils.data import DataLoader
+
+from hrnet.data.augmentation import Augmentation
+from hrnet.data.coco import People, read_coco
+from hrnet.data.crops import CropDataset, EndlessSampler, Mixture, Sample, collate
+from hrnet.errors import ConfigError, DataError
+from hrnet.training.module import PoseTraining
+from hrnet.training.recipe import RECIPES, Recipe
+from hrnet.zoo.weights import build_model, load_network, save_model
+
+
+def train(recipe: Recipe, out: str | Path, *, resume: bool = False) -> Path:
+    """Train as the recipe says.
+
+    Args:
+        out: folder for checkpoints, the log (`metrics.csv`), the resolved recipe (`recipe.json`)
+            and the weights.
+        resume: go on from the last checkpoint in `out`.
+
+    Returns:
+        The weights file: float16 safetensors that carry the model card.
+
+    Raises:
+        ConfigError: there is nothing to resume.
+        DataError: annotation files that are missing or do not fit the model's skeleton.
+    """
+    out = Path(out)
+    config, card = recipe.training, recipe.model
+    checkpoint = out / "checkpoints" / "last.ckpt"
+    if resume and not checkpoint.is_file():
+        raise ConfigError(f"there is no checkpoint {checkpoint} to resume from")
+    training, held_out = _people(recipe)
+
+    pl.seed_everything(config.seed, verbose=False)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    model = build_model(card)
+    if config.start_from is not None:
+        load_network(model.network, config.start_from)
+    model.network.to(memory_format=torch.channels_last)
+    module = PoseTraining(model, card.skeleton, config)
+
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "recipe.json").write_text(recipe.model_dump_json(by_alias=True, indent=1))
+    done = _steps_done(checkpoint) if resume else 0
+    trainer = pl.Trainer(
+        max_steps=config.steps,
+        precision=config.precision,
+        val_check_interval=config.validate_every,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        log_every_n_steps=20,
+        logger=CSVLogger(out, name="", version=""),
+        enable_model_summary=False,
+        callbacks=[
+            ModelCheckpoint(
+                dirpath=checkpoint.parent,
+                filename="last",
+                train_time_interval=timedelta(minutes=config.checkpoint_minutes),
+                enable_version_counter=False,
+            )
+        ],
+    )
+    trainer.fit(
+        module,
+        _training_loader(recipe, training, start=done * config.batch_size),
+        _held_out_loader(recipe, held_out) if held_out else None,
+        ckpt_path=str(checkpoint) if resume else None,
+        weights_only=True,
+    )
+    weights = out / f"{card.name}.safetensors"
+    save_model(model.network, card, weights)
+    return weights
+
+
+def _people(recipe: Recipe) -> tuple[list[People], list[People]]:
+    """Each source's people: those to train on, those held out."""
+    held_out_ids: dict[str, list[int]] = {}
+    if recipe.data.held_out is not None:
+        held_out_ids = json.loads((RECIPES / recipe.data.held_out).read_text())
+    training, held_out = [], []
+    for source in recipe.data.sources:
+        file = Path(recipe.data.root, source.file)
+        people = read_coco(file, source.images)
+        if tuple(people.names) != recipe.model.skeleton.keypoints:
+            raise DataError(
+                f"{file} has the keypoints {', '.join(people.names)}, and the model has "
+                f"{', '.join(recipe.model.skeleton.keypoints)}"
+            )
+        held = np.isin(people.annotation_ids, held_out_ids.get(source.file, []))
+        training.append(people.select(~held))
+        if held.any():
+            held_out.append(people.select(held))
+    return training, held_out
+
+
+def _dataset(recipe: Recipe, people: People, augmentation: Augmentation | None) -> CropDataset:
+    return CropDataset(
+        people,
+        recipe.model.skeleton,
+        recipe.model.input_size,
+        augmentation=augmentation,
+        padding=recipe.model.padding,
+        unbiased=recipe.model.unbiased,
+        seed=recipe.training.seed,
+    )
+
+
+def _training_loader(recipe: Recipe, people: list[People], start: int) -> DataLoader[Sample]:
+    sources = recipe.data.sources
+    datasets = [
+        _dataset(
+            recipe,
+            part,
+            Augmentation(**recipe.augmentation.model_dump(), truncation=source.truncation),
+        )
+        for source, part in zip(sources, people, strict=True)
+    ]
+    sampler = EndlessSampler(
+        [len(d) for d in datasets], [s.repeat for s in sources], recipe.training.seed, start
+    )
+    return DataLoader(
+        Mixture(datasets),
+        batch_size=recipe.training.batch_size,
+        sampler=sampler,
+        num_workers=recipe.data.workers,
+        persistent_workers=recipe.data.workers > 0,
+        collate_fn=collate,
+        worker_init_fn=_one_thread,
+    )
+
+
+def _held_out_loader(recipe: Recipe, people: list[People]) -> DataLoader[Sample]:
+    datasets = [_dataset(recipe, part, None) for part in people]
+    keys = [(d, 0, i) for d, dataset in enumerate(datasets) for i in range(len(dataset))]
+    return DataLoader(
+        Mixture(datasets),
+        batch_size=recipe.training.batch_size,
+        sampler=keys,
+        collate_fn=collate,
+    )
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(1)
+
+
+def _steps_done(checkpoint: Path) -> int:
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])

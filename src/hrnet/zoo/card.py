@@ -1,0 +1,98 @@
+"""Model cards: everything that a weights file alone does not say."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from hrnet.skeletons import Skeleton, load_skeleton
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NetworkCard(_Table):
+    """Arguments of `HighResolutionNet`; the number of joints comes from the skeleton."""
+
+    base_channel: int = Field(default=32, ge=1)
+    num_modules: tuple[int, int, int] = (1, 4, 3)
+    num_blocks: int = Field(default=4, ge=1)
+    layer1_channels: int = Field(default=256, ge=4, multiple_of=4)
+    layer1_blocks: int = Field(default=4, ge=1)
+    upsampling: Literal["nearest", "bilinear"] = "nearest"
+
+
+class CodecCard(_Table):
+    """Arguments of `HeatmapCodec`."""
+
+    kind: Literal["plain", "dark", "udp"] = "plain"
+    sigma: float = Field(default=2.0, gt=0)
+    blur_kernel: int = Field(default=11, ge=1)
+
+    @model_validator(mode="after")
+    def _odd(self) -> "CodecCard":
+        if self.blur_kernel % 2 == 0:
+            raise ValueError(f"blur_kernel is {self.blur_kernel}; it must be odd")
+        return self
+
+
+class Figure(_Table):
+    """One measured or published figure with all that makes it comparable."""
+
+    data: str
+    metric: str
+    value: float
+    boxes: str
+    flip_test: bool
+
+
+def _skeleton(value: Any) -> Any:
+    return load_skeleton(value) if isinstance(value, str) else value
+
+
+class ModelCard(_Table):
+    """A pose model: architecture, input, codec, flip rule, skeleton, and where it comes from.
+
+    Attributes:
+        input_size: (width, height) of crops in pixels.
+        output: "heatmaps" of a network trained by squared error, or "logits" of one trained by
+            cross-entropy, whose softmax over locations is the heatmap.
+        flip_shift: whether the flip test moves the mirrored heatmap by one cell. Plain heatmaps
+            need it, UDP never; for DARK it is the training repository's choice.
+        padding: factor on the box for the crop.
+        weights: file name in the package, or None.
+    """
+
+    schema_version: Literal[1] = Field(alias="schema")
+    name: str
+    description: str = ""
+    licence: str = ""
+    skeleton: Annotated[Skeleton, BeforeValidator(_skeleton)]
+    network: NetworkCard = NetworkCard()
+    input_size: tuple[int, int] = (192, 256)
+    codec: CodecCard = CodecCard()
+    output: Literal["heatmaps", "logits"] = "heatmaps"
+    flip_shift: bool = True
+    padding: float = Field(default=1.25, gt=0)
+    weights: str | None = None
+    figures: tuple[Figure, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ModelCard":
+        if any(n % 4 or n < 32 for n in self.input_size):
+            raise ValueError(
+                f"input_size is {list(self.input_size)}; width and height must be multiples of 4 "
+                "of at least 32"
+            )
+        if self.codec.kind == "udp" and self.flip_shift:
+            raise ValueError("flip_shift must be false with the udp codec")
+        return self
+
+    @property
+    def unbiased(self) -> bool:
+        """Whether crops follow UDP's convention, see `hrnet.geometry`."""
+        return self.codec.kind == "udp"
+
+    def to_json(self) -> str:
+        """As kept in a safetensors file's metadata."""
+        return self.model_dump_json(by_alias=True, exclude_none=True)
