@@ -40,17 +40,17 @@ def test_state_dict_names_and_order_are_the_official_ones():
     ("network", "parameters"),
     [
         # Official W32 and W48 with 17 joints.
-        (dict(base_channel=32), 28_536_113),
-        (dict(base_channel=48), 63_595_745),
+        ({"base_channel": 32}, 28_536_113),
+        ({"base_channel": 48}, 63_595_745),
         # The model in the package.
         (
-            dict(
-                base_channel=32,
-                num_modules=(1, 1, 1),
-                num_blocks=2,
-                layer1_channels=128,
-                layer1_blocks=1,
-            ),
+            {
+                "base_channel": 32,
+                "num_modules": (1, 1, 1),
+                "num_blocks": 2,
+                "layer1_channels": 128,
+                "layer1_blocks": 1,
+            },
             4_830_833,
         ),
     ],
@@ -92,7 +92,11 @@ def test_every_multiple_of_4_gives_a_quarter_of_the_resolution(tiny, size):
 
 @pytest.mark.parametrize(
     ("size", "sizes_that_work"),
-    [((250, 190), "248 x 188 or 252 x 192"), ((256, 191), "256 x 188 or 256 x 192"), ((16, 64), "32 x 64")],
+    [
+        ((250, 190), "248 x 188 or 252 x 192"),
+        ((256, 191), "256 x 188 or 256 x 192"),
+        ((16, 64), "32 x 64"),
+    ],
 )
 def test_other_sizes_are_refused_with_the_nearest_that_work(tiny, size, sizes_that_work):
     with pytest.raises(ValueError, match=re.escape(f"resize to {sizes_that_work}")):

@@ -92,9 +92,7 @@ class HeatmapCodec:
         (0, 0), as in the official code. Multiply by `cell_size` for crop pixels.
         """
         heatmaps = heatmaps.float()
-        n, k, h, w = heatmaps.shape
-        scores, index = heatmaps.reshape(n, k, h * w).max(dim=-1)
-        x, y = index % w, index // w
+        x, y, scores = _peaks(heatmaps)
         refine = {"plain": _quarter_offset, "dark": self._dark, "udp": self._udp}[self.kind]
         offset = refine(heatmaps, x, y)
         points = torch.stack([x, y], dim=-1) + offset
@@ -147,6 +145,22 @@ class HeatmapCodec:
         return patches * scale[..., None, None]
 
 
+def _peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """x, y and value of each heatmap's first maximum, in reading order: (N, K) each.
+
+    The maximum of every few rows, then `argmax` among those and within the best: on a CPU several
+    times as fast as `argmax` over all cells, since `amax` is vectorised and `argmax` is not.
+    """
+    n, k, h, w = heatmaps.shape
+    rows = next(r for r in (4, 2, 1) if h % r == 0)
+    strips = heatmaps.reshape(n, k, h // rows, rows * w)
+    maxima = strips.amax(dim=-1)
+    strip = maxima.argmax(dim=-1, keepdim=True)
+    best = strips.gather(2, strip[..., None].expand(-1, -1, 1, rows * w)).squeeze(2)
+    index = strip.squeeze(-1) * (rows * w) + best.argmax(dim=-1)
+    return index % w, index // w, maxima.gather(2, strip).squeeze(2)
+
+
 class _Patch:
     """A 5x5 neighbourhood (N, K, 5, 5), read by offset from its middle."""
 
@@ -160,7 +174,7 @@ class _Patch:
 def _quarter_offset(heatmaps: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """A quarter cell towards the larger neighbour in x and in y; none at the border (official
     `get_final_preds`: column and row 0, 1 and the last count as border)."""
-    n, k, h, w = heatmaps.shape
+    h, w = heatmaps.shape[-2:]
     flat = heatmaps.flatten(2)
     cx, cy = x.clamp(1, w - 2), y.clamp(1, h - 2)
     index = torch.stack(

@@ -104,4 +104,5 @@ def invert(matrices: ArrayLike) -> Float:
 
 def warp(image: Image, matrix: Float, input_size: tuple[int, int]) -> Image:
     """Crop (H, W, 3) of `input_size` = (W, H), bilinear, black outside the picture."""
-    return cv2.warpAffine(image, matrix, input_size, flags=cv2.INTER_LINEAR)
+    crop = cv2.warpAffine(image, matrix, input_size, flags=cv2.INTER_LINEAR)
+    return np.asarray(crop, dtype=np.uint8)

@@ -1,3 +1,184 @@
+"""Pictures from anywhere to RGB uint8."""
+
+import glob
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
 import cv2
-def read_image(file):
-    return cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)
+import numpy as np
+from numpy.typing import NDArray
+
+from hrnet.errors import ImageError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+MAX_PIXELS = 200_000_000  # 600 MB as RGB: larger than any camera's, smaller than a memory
+
+Image = NDArray[np.uint8]
+ImageSource = Any  # str | Path | bytes | PIL.Image.Image | numpy array
+
+
+def read_image(
+    source: ImageSource, *, color: Literal["rgb", "bgr"] = "rgb", orient: bool = True
+) -> Image:
+    """A picture as (H, W, 3) uint8 RGB.
+
+    Args:
+        source: path; encoded bytes; PIL image; or array (H, W), (H, W, 1), (H, W, 3) or
+            (H, W, 4), uint8 or uint16. Grey becomes RGB, alpha is dropped, 16 bits become 8.
+        color: order of an array's channels; "bgr" for what OpenCV reads.
+        orient: turn the picture upright where its EXIF data say how. Annotations of COCO and
+            the like refer to pixels as stored: False for those.
+
+    Raises:
+        ImageError: the picture is missing, not a picture, cut off, empty, or has more than
+            `MAX_PIXELS` pixels.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source, color)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _decode(bytes(source), "the picture", orient)
+    if isinstance(source, (str, Path)):
+        try:
+            data = Path(source).read_bytes()
+        except FileNotFoundError:
+            raise ImageError(f"there is no picture {source}") from None
+        except OSError as error:
+            raise ImageError(f"{source} cannot be read: {error.strerror}") from None
+        return _decode(data, str(source), orient)
+    if hasattr(source, "convert") and hasattr(source, "getexif"):  # PIL, without importing it
+        from PIL import ImageOps
+
+        upright = ImageOps.exif_transpose(source) if orient else source
+        return np.asarray(upright.convert("RGB"))
+    raise ImageError(
+        f"a picture cannot be a {type(source).__name__}; give a path, bytes, a PIL image or an "
+        "array"
+    )
+
+
+def write_image(file: str | Path, image: Image) -> None:
+    """Write (H, W, 3) uint8 RGB in the format that the file's suffix names, whole or not at all.
+
+    Raises:
+        ImageError: the format cannot be written.
+    """
+    from hrnet.files import atomic_write
+
+    file = Path(file)
+    try:
+        written, data = cv2.imencode(file.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    except cv2.error:
+        written = False
+    if not written:
+        raise ImageError(f"{file} cannot be written: there is no picture format {file.suffix!r}")
+    with atomic_write(file) as temporary:
+        temporary.write_bytes(data.tobytes())
+
+
+def find_images(sources: Iterable[str | Path]) -> list[Path]:
+    """Picture files named by paths, folders (not their subfolders) and glob patterns.
+
+    Raises:
+        ImageError: a source does not exist, matches nothing, or is a folder without pictures.
+    """
+    found: list[Path] = []
+    for source in sources:
+        path = Path(source)
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if _looks_like_image(p))
+            if not inside:
+                raise ImageError(
+                    f"the folder {path} has no pictures ({', '.join(sorted(SUFFIXES))})"
+                )
+            found += inside
+        elif path.exists():
+            found.append(path)
+        elif glob.has_magic(str(source)):
+            matches = [Path(m) for m in sorted(glob.glob(str(source), recursive=True))]
+            matches = [m for m in matches if _looks_like_image(m)]
+            if not matches:
+                raise ImageError(f"no picture matches {source}")
+            found += matches
+        else:
+            raise ImageError(f"there is no picture or folder {source}")
+    return list(dict.fromkeys(found))
+
+
+def _looks_like_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
+def _from_array(array: NDArray[Any], color: str) -> Image:
+    shape = array.shape
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
+        raise ImageError(
+            f"an array of shape {shape} is not a picture; it must be (H, W), (H, W, 3) or "
+            "(H, W, 4), and not empty"
+        )
+    if array.dtype == np.uint16:
+        array = (array >> 8).astype(np.uint8)
+    if array.dtype != np.uint8:
+        raise ImageError(f"a picture of {array.dtype} is not supported; convert it to uint8, 0-255")
+    if array.shape[2] == 1:
+        array = np.repeat(array, 3, axis=2)
+    array = array[..., :3]
+    if color == "bgr":
+        array = array[..., ::-1]
+    return np.ascontiguousarray(array)
+
+
+def _decode(data: bytes, where: str, orient: bool) -> Image:
+    if not data:
+        raise ImageError(f"{where} is empty")
+    _check_whole(data, where)
+    flags = cv2.IMREAD_COLOR | (0 if orient else cv2.IMREAD_IGNORE_ORIENTATION)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise ImageError(f"{where} is not a picture, or a broken one")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def _check_whole(data: bytes, where: str) -> None:
+    """Refuse what OpenCV would decode without complaint (cut-off files come out half grey) or at
+    great cost (a few bytes may declare gigapixels)."""
+    size = None
+    cut_off = False
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        if len(data) >= 24:
+            size = struct.unpack(">II", data[16:24])
+        cut_off = b"IEND" not in data[-4096:]
+    elif data.startswith(b"\xff\xd8"):
+        size = _jpeg_size(data)
+        # Within a scan, 0xff is followed by 0x00 or a restart marker: what looks like a start of
+        # scan (ff da) or an end of image (ff d9) is one.
+        cut_off = data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        cut_off = len(data) < int.from_bytes(data[4:8], "little") + 8
+    if size is not None and size[0] * size[1] > MAX_PIXELS:
+        raise ImageError(
+            f"{where} has {size[0]} x {size[1]} pixels, more than {MAX_PIXELS:,}; make it smaller"
+        )
+    if cut_off:
+        raise ImageError(f"{where} is cut off: its end is missing")
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height from the first start-of-frame segment."""
+    position = 2
+    while position + 9 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+            continue
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack(">HH", data[position + 5 : position + 9])
+            return width, height
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return None

@@ -16,9 +16,8 @@ CVPR 2019. Modules carry the names of the published checkpoints, so that those l
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -37,6 +36,7 @@ class BasicBlock(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) -> (N, C, h, w)."""
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
         return self.relu(y + x)
@@ -68,6 +68,7 @@ class Bottleneck(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, in, h, w) -> (N, out, h, w)."""
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
@@ -116,18 +117,17 @@ class StageModule(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Sequence[Tensor]) -> list[Tensor]:
+        """Maps of all input branches, highest resolution first -> those of the output branches."""
         x = [branch(x_b) for branch, x_b in zip(self.branches, x, strict=True)]
         return [self._fuse(x, i) for i in range(len(self.fuse_layers))]
 
     def _fuse(self, x: list[Tensor], i: int) -> Tensor:
-        size = x[i].shape[-2:]
-        total = None
-        for j, layer in enumerate(self.fuse_layers[i]):
-            y = layer(x[j])
-            if j > i:
-                y = F.interpolate(y, size=size, mode=self.upsampling)
-            total = y if total is None else total + y
-        return self.relu(total)
+        row: Any = self.fuse_layers[i]  # a ModuleList
+        y = [layer(x_j) for layer, x_j in zip(row, x, strict=True)]
+        size = y[i].shape[-2:]
+        for j in range(i + 1, len(y)):
+            y[j] = F.interpolate(y[j], size=size, mode=self.upsampling)
+        return self.relu(sum(y[1:], start=y[0]))
 
 
 def _fuse_layer(i: int, j: int, c: int) -> nn.Module:
@@ -292,8 +292,9 @@ class HighResolutionNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         nn.init.normal_(self.final_layer.weight, std=0.001)
-        nn.init.zeros_(self.final_layer.bias)
 
 
 def check_input_size(height: int, width: int) -> None:

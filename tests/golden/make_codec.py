@@ -120,7 +120,7 @@ def main(official: Path, darkpose: Path, mmpose: Path) -> None:
         ]
     )
 
-    # dark: DarkPose's targets take points in cells; its crops measure from cell centre to cell centre
+    # dark: DarkPose's targets take points in cells; its crops measure between cells' centres
     dataset, inference = load(darkpose, "dataset.JointsDataset", "core.inference")
     settings.adjust_target_weight = types.MethodType(
         dataset.JointsDataset.adjust_target_weight, settings
@@ -130,7 +130,9 @@ def main(official: Path, darkpose: Path, mmpose: Path) -> None:
         for p, v in zip(points, visible, strict=True)
     ]
     golden["dark_targets"], golden["dark_weights"] = _stack(targets)
-    decoded, scores = inference.get_final_preds(config, heatmaps.copy(), [middle - 0.5] * 8, [whole] * 8)
+    decoded, scores = inference.get_final_preds(
+        config, heatmaps.copy(), [middle - 0.5] * 8, [whole] * 8
+    )
     golden["dark_decoded"] = np.concatenate([decoded, scores], axis=2)
 
     # udp: mmpose

@@ -1,0 +1,1 @@
+"""Annotated people as batches of crops."""

@@ -93,10 +93,7 @@ def _half_body(
         return None
     is_upper = np.isin(skeleton.keypoints, skeleton.upper_body)
     upper, lower = (keypoints[labelled & part, :2] for part in (is_upper, ~is_upper))
-    if rng.normal() < 0.5 and len(upper) > 2:
-        chosen = upper
-    else:
-        chosen = lower if len(lower) > 2 else upper
+    chosen = upper if rng.normal() < 0.5 and len(upper) > 2 else lower if len(lower) > 2 else upper
     if len(chosen) < 2:
         return None
     # The official code centres on the joints' mean; the region still spans their extent.

@@ -1,11 +1,12 @@
 """People as training and evaluation samples: crops, points in crop pixels, what is labelled."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from hrnet.data.augmentation import Augmentation, Crop, random_crop
@@ -16,16 +17,25 @@ from hrnet.skeletons import Skeleton
 
 
 class Sample(NamedTuple):
-    """One person. A batch holds the same fields with a leading N.
+    """One person.
 
-    image: (H, W, 3) uint8 RGB; points: (K, 2) float32 in crop pixels; visible: (K,) bool, whether
-    a joint is labelled and in the crop's part of the picture; index: position in the data set.
+    Attributes:
+        crop: (H, W, 3) uint8 RGB.
+        points: (K, 2) float32 x, y in crop pixels.
+        visible: (K,) bool, whether a joint is labelled and in the crop's part of the picture.
     """
 
-    image: NDArray[np.uint8]
+    crop: NDArray[np.uint8]
     points: NDArray[np.float32]
     visible: NDArray[np.bool_]
-    index: int
+
+
+class Batch(NamedTuple):
+    """N people: the tensors (N, ...) of as many samples."""
+
+    crops: Tensor
+    points: Tensor
+    visible: Tensor
 
 
 class CropDataset(Dataset[Sample]):
@@ -64,7 +74,7 @@ class CropDataset(Dataset[Sample]):
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         draw, index = key
-        image = read_image(self.people.files[index])
+        image = read_image(self.people.files[index], orient=False)
         keypoints = self.people.keypoints[index]
         crop = self._crop(np.random.default_rng((self.seed, draw, index)), index)
         visible = keypoints[:, 2] > 0
@@ -79,7 +89,7 @@ class CropDataset(Dataset[Sample]):
         points = transform_points(crop.matrix, keypoints[:, :2]).astype(np.float32)
         if crop.flip:
             points, visible = points[self.skeleton.flip_order], visible[self.skeleton.flip_order]
-        return Sample(warp(image, matrix, self.input_size), points, visible, index)
+        return Sample(warp(image, matrix, self.input_size), points, visible)
 
     def _crop(self, rng: np.random.Generator, index: int) -> Crop:
         box = self.people.boxes[index]
@@ -99,7 +109,7 @@ class CropDataset(Dataset[Sample]):
         return Crop(matrix, flip=False, kept=None)
 
 
-class Mixture(Dataset[Sample]):
+class Mixture(Dataset[Any]):
     """Several data sets as one; items are asked for by (data set, draw, index)."""
 
     def __init__(self, datasets: Sequence[CropDataset]) -> None:
@@ -145,12 +155,9 @@ class EndlessSampler(Sampler[tuple[int, int, int]]):
             epoch, skip = epoch + 1, 0
 
 
-def collate(samples: Sequence[Sample]) -> Sample:
-    """A batch of samples, as tensors."""
-    images, points, visible, index = zip(*samples, strict=True)
-    return Sample(
-        torch.from_numpy(np.stack(images)),
-        torch.from_numpy(np.stack(points)),
-        torch.from_numpy(np.stack(visible)),
-        torch.tensor(index),
+def collate(samples: Sequence[Sample]) -> Batch:
+    """A batch of samples."""
+    crops, points, visible = (
+        torch.from_numpy(np.stack(field)) for field in zip(*samples, strict=True)
     )
+    return Batch(crops, points, visible)

@@ -1,12 +1,14 @@
 """The training step, for PyTorch Lightning."""
 
 import math
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from hrnet.data.crops import Sample
+from hrnet.data.crops import Batch
 from hrnet.evaluation.pck import pck
 from hrnet.model import PoseModel
 from hrnet.skeletons import Skeleton
@@ -26,38 +28,47 @@ class PoseTraining(pl.LightningModule):
         self._predicted: list[Tensor] = []
         self._true: list[Tensor] = []
 
-    def training_step(self, batch: Sample, batch_index: int) -> Tensor:
-        crops, points, visible, _ = batch
-        targets, weights = self.model.codec.encode(points, visible, crops.shape[2:0:-1])
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The loss of one batch."""
+        crops, points, visible = batch
+        height, width = crops.shape[1:3]
+        targets, weights = self.model.codec.encode(points, visible, (width, height))
         images = self.model.normalise(crops).contiguous(memory_format=torch.channels_last)
         loss = self.loss(self.model.network(images), targets, weights)
         self.log("loss", loss, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: Sample, batch_index: int) -> None:
-        self._predicted.append(self.model(batch.image).cpu())
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Predict as in use, with the crops given."""
+        self._predicted.append(self.model(batch.crops).cpu())
         self._true.append(torch.cat([batch.points, batch.visible[..., None]], dim=-1).cpu())
 
     def on_validation_epoch_end(self) -> None:
+        """Log PCK of all that was predicted."""
         predicted = torch.cat(self._predicted).numpy()
         true = torch.cat(self._true).numpy()
         self._predicted.clear()
         self._true.clear()
         self.log("pck", pck(predicted, true, self.skeleton).mean, prog_bar=True)
 
-    def configure_optimizers(self) -> dict[str, object]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW, with a rate that rises linearly and falls along half a cosine."""
         # Batch norm's factors and all biases go without decay.
         parameters = list(self.model.network.parameters())
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in parameters if p.ndim > 1]},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
         optimizer = torch.optim.AdamW(
-            [
-                {"params": [p for p in parameters if p.ndim > 1]},
-                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-            ],
+            groups,
             lr=self.config.learning_rate,
             weight_decay=self.config.weight_decay,
         )
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
 
     def _rate(self, step: int) -> float:
         warmup, steps = self.config.warmup_steps, self.config.steps

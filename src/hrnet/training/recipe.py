@@ -1,14 +1,15 @@
 """Recipes: everything that a training run depends on, as one TOML file."""
 
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-import tomllib
 from pydantic import BaseModel, ConfigDict, Field
 
 from hrnet.errors import ConfigError
 from hrnet.tables import nearest_names, read_table, validate
+from hrnet.zoo import card_table
 from hrnet.zoo.card import ModelCard
 
 RECIPES = files(__package__) / "recipes"
@@ -88,7 +89,8 @@ class TrainingConfig(_Table):
 
 
 class Recipe(_Table):
-    """A training run. `model` is the card of the model that comes out."""
+    """A training run. `model` is the card of the model that comes out: in the file, a table with
+    a card's keys, or with `card`, the name of one, and the keys to change in it."""
 
     schema_version: Literal[1] = Field(alias="schema")
     description: str = ""
@@ -121,7 +123,19 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
         raise ConfigError(f"there is no recipe {name!r}{nearest_names(name, list_recipes())}")
     for override in overrides or []:
         _apply(table, override)
+    model = table.get("model")
+    if isinstance(model, dict) and "card" in model:
+        changes = {key: value for key, value in model.items() if key != "card"}
+        table["model"] = _merged(card_table(model["card"]), changes)
     return validate(Recipe, table, f"recipe {name}")
+
+
+def _merged(table: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(table)
+    for key, value in changes.items():
+        both_tables = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both_tables else value
+    return merged
 
 
 def _apply(table: dict[str, Any], override: str) -> None:

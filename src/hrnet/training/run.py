@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from hrnet.data.augmentation import Augmentation
 from hrnet.data.coco import People, read_coco
-from hrnet.data.crops import CropDataset, EndlessSampler, Mixture, Sample, collate
+from hrnet.data.crops import Batch, CropDataset, EndlessSampler, Mixture, collate
 from hrnet.errors import ConfigError, DataError
 from hrnet.training.module import PoseTraining
 from hrnet.training.recipe import RECIPES, Recipe
@@ -49,7 +49,7 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False) -> Path:
     model = build_model(card)
     if config.start_from is not None:
         load_network(model.network, config.start_from)
-    model.network.to(memory_format=torch.channels_last)
+    model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # not in the stubs
     module = PoseTraining(model, card.skeleton, config)
 
     out.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ def _dataset(recipe: Recipe, people: People, augmentation: Augmentation | None) 
     )
 
 
-def _training_loader(recipe: Recipe, people: list[People], start: int) -> DataLoader[Sample]:
+def _training_loader(recipe: Recipe, people: list[People], start: int) -> DataLoader[Batch]:
     sources = recipe.data.sources
     datasets = [
         _dataset(
@@ -142,7 +142,7 @@ def _training_loader(recipe: Recipe, people: list[People], start: int) -> DataLo
     )
 
 
-def _held_out_loader(recipe: Recipe, people: list[People]) -> DataLoader[Sample]:
+def _held_out_loader(recipe: Recipe, people: list[People]) -> DataLoader[Batch]:
     datasets = [_dataset(recipe, part, None) for part in people]
     keys = [(d, 0, i) for d, dataset in enumerate(datasets) for i in range(len(dataset))]
     return DataLoader(

@@ -1,10 +1,15 @@
 """Model cards: everything that a weights file alone does not say."""
 
+import json
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from safetensors import SafetensorError, safe_open
 
+from hrnet.errors import WeightsError
 from hrnet.skeletons import Skeleton, load_skeleton
+from hrnet.tables import validate
 
 
 class _Table(BaseModel):
@@ -96,3 +101,27 @@ class ModelCard(_Table):
     def to_json(self) -> str:
         """As kept in a safetensors file's metadata."""
         return self.model_dump_json(by_alias=True, exclude_none=True)
+
+
+def read_card(file: str | Path) -> ModelCard:
+    """The card in a weights file.
+
+    Raises:
+        WeightsError: the file is missing, not safetensors, or holds no card.
+        ConfigError: its card is not valid.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise WeightsError(f"there is no weights file {file}")
+    try:
+        with safe_open(file, framework="numpy") as content:
+            metadata = content.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{file} is not a safetensors file: {error}") from error
+    if "hrnet_card" not in metadata:
+        raise WeightsError(f"{file} holds no model card; it was not written by hrnet")
+    try:
+        table = json.loads(metadata["hrnet_card"])
+    except json.JSONDecodeError as error:
+        raise WeightsError(f"the model card in {file} is not JSON: {error}") from error
+    return validate(ModelCard, table, f"the model card in {file}")

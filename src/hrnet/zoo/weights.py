@@ -1,10 +1,9 @@
 """Weights files: safetensors whose metadata hold the model card."""
 
-import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from hrnet.codec import HeatmapCodec
@@ -12,7 +11,6 @@ from hrnet.errors import WeightsError
 from hrnet.files import atomic_write
 from hrnet.model import PoseModel
 from hrnet.network import HighResolutionNet
-from hrnet.tables import validate
 from hrnet.zoo.card import ModelCard
 
 
@@ -36,30 +34,6 @@ def save_model(network: torch.nn.Module, card: ModelCard, file: str | Path) -> N
     }
     with atomic_write(file) as temporary:
         save_file(tensors, temporary, metadata={"hrnet_card": card.to_json()})
-
-
-def read_card(file: str | Path) -> ModelCard:
-    """The card in a weights file.
-
-    Raises:
-        WeightsError: the file is missing, not safetensors, or holds no card.
-        ConfigError: its card is not valid.
-    """
-    file = Path(file)
-    if not file.is_file():
-        raise WeightsError(f"there is no weights file {file}")
-    try:
-        with safe_open(file, framework="numpy") as content:
-            metadata = content.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{file} is not a safetensors file: {error}") from error
-    if "hrnet_card" not in metadata:
-        raise WeightsError(f"{file} holds no model card; it was not written by hrnet")
-    try:
-        table = json.loads(metadata["hrnet_card"])
-    except json.JSONDecodeError as error:
-        raise WeightsError(f"the model card in {file} is not JSON: {error}") from error
-    return validate(ModelCard, table, f"the model card in {file}")
 
 
 def load_network(network: HighResolutionNet | torch.nn.Module, file: str | Path) -> None:

@@ -1,0 +1,43 @@
+"""The command line: `hrnet predict`, `hrnet evaluate`, `hrnet train`, `hrnet models`.
+
+One file a command. Each imports what it needs when it runs, so that `--help` is instant.
+"""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from hrnet.cli import evaluate, models, predict, train
+from hrnet.errors import HRNetError
+
+app = typer.Typer(
+    name="hrnet",
+    help="Joints of people in pictures, with High-Resolution Networks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("predict")(predict.predict)
+app.command("evaluate")(evaluate.evaluate)
+app.command("train")(train.train)
+app.command("models")(models.models)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one sentence and exit code 2."""
+    try:
+        app()
+    except HRNetError as error:
+        _fail(str(error))
+    except ModuleNotFoundError as error:
+        extra = {"pytorch_lightning": "train", "pycocotools": "train"}.get(error.name or "")
+        if extra is None:
+            raise
+        _fail(f"this needs {error.name}: pip install 'hrnet[{extra}]'")
+
+
+def _fail(message: str) -> None:
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"error: {message}")
+    sys.exit(2)

@@ -1,0 +1,37 @@
+"""Where the people are: so far, boxes of one's own or the whole picture as one person."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hrnet.errors import BoxError
+
+
+def whole_picture(width: int, height: int) -> NDArray[np.float64]:
+    """(1, 4): the box of a person who fills the picture."""
+    return np.array([[0.0, 0.0, width - 1.0, height - 1.0]])
+
+
+def check_boxes(boxes: ArrayLike, width: int, height: int) -> NDArray[np.float64]:
+    """Boxes as (P, 4) float64 x1, y1, x2, y2; they may reach beyond the picture, as detectors'
+    often do.
+
+    Raises:
+        BoxError: not four finite numbers a box, an empty box, or one wholly outside the picture.
+    """
+    try:
+        array = np.asarray(boxes, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise BoxError("boxes must be numbers: x1, y1, x2, y2 a person") from None
+    if array.size == 0:
+        return np.empty((0, 4))
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise BoxError(f"boxes have shape {array.shape}; they must be (P, 4): x1, y1, x2, y2")
+    for i, (x1, y1, x2, y2) in enumerate(array):
+        box = f"box {i} ({x1:g}, {y1:g}, {x2:g}, {y2:g})"
+        if not np.isfinite(array[i]).all():
+            raise BoxError(f"{box} is not four finite numbers")
+        if x2 <= x1 or y2 <= y1:
+            raise BoxError(f"{box} is empty; it must be x1, y1, x2, y2 with x1 < x2 and y1 < y2")
+        if x2 < 0 or y2 < 0 or x1 > width - 1 or y1 > height - 1:
+            raise BoxError(f"{box} lies outside the picture of {width} x {height} pixels")
+    return array
