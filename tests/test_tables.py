@@ -1,0 +1,119 @@
+import json
+import re
+
+import numpy as np
+import pytest
+
+from hrnet.errors import ConfigError
+from hrnet.skeletons import Skeleton, list_skeletons, load_skeleton
+from hrnet.tables import validate
+from hrnet.training.recipe import Recipe, list_recipes, load_recipe
+from hrnet.zoo import find_card, list_models, model_card
+from hrnet.zoo.card import ModelCard
+
+
+def refused(message):
+    return pytest.raises(ConfigError, match=re.escape(message))
+
+
+@pytest.mark.parametrize("name", list_skeletons())
+def test_skeletons_are_consistent(name):
+    skeleton = load_skeleton(name)
+    assert skeleton.name == name
+    order = skeleton.flip_order
+    np.testing.assert_array_equal(order[order], np.arange(len(skeleton)))
+    for i, keypoint in enumerate(skeleton.keypoints):
+        other = skeleton.keypoints[order[i]]
+        swapped = {"left": "right", "right": "left"}.get(keypoint.split("_")[0])
+        expected = keypoint if swapped is None else swapped + "_" + keypoint.split("_", 1)[1]
+        assert other == expected
+
+
+def test_coco17_has_coco_s_order_and_sigmas():
+    params = pytest.importorskip("pycocotools.cocoeval").Params("keypoints")
+    skeleton = load_skeleton("coco17")
+    np.testing.assert_allclose(skeleton.sigmas, params.kpt_oks_sigmas)
+    assert skeleton.keypoints[5:7] == ("left_shoulder", "right_shoulder")
+    # COCO's own 1-based limbs.
+    limbs = [16, 14, 14, 12, 17, 15, 15, 13, 12, 13, 6, 12, 7, 13, 6, 7, 6, 8, 7, 9, 8, 10, 9, 11]
+    limbs += [2, 3, 1, 2, 1, 3, 2, 4, 3, 5, 4, 6, 5, 7]
+    assert (np.array(skeleton.limb_indices) + 1).ravel().tolist() == limbs
+
+
+def test_a_skeleton_with_an_unknown_name_is_refused():
+    table = {"schema": 1, "name": "x", "keypoints": ["a", "b"], "limbs": [["a", "c"]]}
+    with refused("skeleton x: 'c' is not among the keypoints"):
+        validate(Skeleton, table, "skeleton x")
+
+
+def test_unknown_names_are_answered_with_the_nearest():
+    with refused("did you mean coco17?"):
+        load_skeleton("coco_17")
+    with refused("did you mean hrnet_w32_small_coco17?"):
+        model_card("hrnet_w32_small_coco")
+    with refused("did you mean hrnet_w32_small_coco17?"):
+        load_recipe("hrnet_small_coco17")
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_cards_are_valid_and_travel_as_json(name):
+    card = find_card(name)
+    assert card.name == name
+    assert ModelCard.model_validate(json.loads(card.to_json())) == card
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input_size": [190, 256]}, "must be multiples of 4"),
+        ({"codec": {"kind": "udp"}, "flip_shift": True}, "flip_shift must be false"),
+        ({"codec": {"blur_kernel": 10}}, "it must be odd"),
+        ({"codec": {"knd": "udp"}}, "no key 'codec.knd'; did you mean kind?"),
+        ({"networks": {}}, "no key 'networks'; did you mean network?"),
+        ({"schema": 2}, "schema: "),
+    ],
+)
+def test_wrong_cards_are_refused(change, message):
+    table = {"schema": 1, "name": "x", "skeleton": "coco17", **change}
+    with refused(message):
+        validate(ModelCard, table, "card x")
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_recipes_are_valid_and_travel_as_json(name):
+    recipe = load_recipe(name)
+    assert Recipe.model_validate(json.loads(recipe.model_dump_json(by_alias=True))) == recipe
+
+
+def test_recipe_keys_can_be_changed():
+    recipe = load_recipe(
+        "hrnet_w32_small_coco17",
+        [
+            "training.steps=7",
+            "model.input_size=[96, 128]",
+            "model.codec.kind=dark",
+            "data.root=/x y",
+        ],
+    )
+    assert recipe.training.steps == 7
+    assert recipe.model.input_size == (96, 128)
+    assert recipe.model.codec.kind == "dark"
+    assert recipe.model.codec.sigma == 1.5  # the rest of the card's table stays
+    assert recipe.data.root == "/x y"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.step=7", "no key 'training.step'; did you mean steps"),
+        ("training.steps=many", "training.steps: input should be a valid integer"),
+        ("training.steps=0", "training.steps: input should be greater than or equal to 1"),
+        ("training.loss=l1", "training.loss: input should be 'mse' or 'cross_entropy'"),
+        ("model.card=w32", "no model 'w32'"),
+        ("steps", "'steps' is not of the form key=value"),
+        ("schema.x=1", "schema is not a table"),
+    ],
+)
+def test_wrong_recipe_keys_and_values_are_refused(override, message):
+    with refused(message):
+        load_recipe("hrnet_w32_small_coco17", [override])

@@ -1,0 +1,178 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from real_data import real_data
+from safetensors.torch import load_file
+
+import hrnet
+from hrnet.errors import ConfigError, DataError
+from hrnet.training.losses import joints_cross_entropy, joints_mse
+from hrnet.training.recipe import load_recipe
+from hrnet.training.run import train
+
+SMALL = [
+    "model.input_size=[64, 64]",
+    "model.network.base_channel=4",
+    "model.network.num_blocks=1",
+    "model.network.layer1_channels=16",
+    "training.batch_size=4",
+    "training.warmup_steps=2",
+    "training.validate_every=100",
+    "data.workers=0",
+]
+
+
+def test_mse_is_the_official_one():
+    """mean over joints of 0.5 * mean((w p - w t)^2), lib/core/loss.py."""
+    rng = np.random.default_rng(0)
+    outputs, targets = rng.normal(size=(2, 3, 5, 4, 6))
+    weights = np.array([[1, 0, 1, 1, 0], [0, 0, 1, 1, 1], [1, 1, 1, 1, 1.0]])
+    expected = 0.0
+    for k in range(5):
+        p, t = outputs[:, k].reshape(3, -1), targets[:, k].reshape(3, -1)
+        expected += 0.5 * np.mean((weights[:, k, None] * p - weights[:, k, None] * t) ** 2) / 5
+    loss = joints_mse(*map(torch.from_numpy, (outputs, targets, weights)))
+    assert loss.item() == pytest.approx(expected)
+
+
+def gaussian(x, y, sigma=1.5):
+    rows, columns = torch.meshgrid(torch.arange(24.0), torch.arange(18.0), indexing="ij")
+    return torch.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
+
+
+def test_cross_entropy_is_least_at_the_target_s_own_logarithm():
+    """There it is the entropy of a normal distribution in two dimensions, log(2 pi e sigma^2)."""
+    targets = gaussian(9, 12)[None, None]
+    logits = targets.clamp(min=1e-30).log()
+    weights = torch.ones(1, 1)
+    least = joints_cross_entropy(logits, targets, weights)
+    assert least.item() == pytest.approx(math.log(2 * math.pi * math.e * 1.5**2), abs=1e-3)
+    noise = torch.randn(targets.shape, generator=torch.Generator().manual_seed(0))
+    assert joints_cross_entropy(logits + 0.1 * noise, targets, weights) > least
+
+
+def test_cross_entropy_leaves_out_joints_without_weight_and_outside_of_the_crop():
+    targets = torch.stack([gaussian(9, 12), gaussian(4, 5), gaussian(-3, 12)])[None]
+    logits = torch.randn(1, 3, 24, 18, generator=torch.Generator().manual_seed(0))
+    loss = joints_cross_entropy(logits, targets, torch.tensor([[1.0, 0.0, 1.0]]))
+    alone = joints_cross_entropy(logits[:, :1], targets[:, :1], torch.ones(1, 1))
+    assert loss.item() == pytest.approx(alone.item())
+
+
+def test_cross_entropy_of_nobody_is_zero():
+    outputs = torch.randn(2, 3, 24, 18, requires_grad=True)
+    loss = joints_cross_entropy(outputs, torch.zeros_like(outputs), torch.zeros(2, 3))
+    loss.backward()
+    assert loss.item() == 0
+    assert outputs.grad.abs().max() == 0
+
+
+@pytest.fixture(scope="module")
+def eight_people(tmp_path_factory):
+    """The first eight people of LSP with all twelve limb joints, as an annotation file."""
+    source = real_data("lsp/train_coco17.json")
+    content = json.loads(source.read_text())
+    rows = [a for a in content["annotations"] if all(a["keypoints"][17::3])][:8]
+    ids = {a["image_id"] for a in rows}
+    folder = tmp_path_factory.mktemp("data")
+    content["annotations"] = rows
+    content["images"] = [i for i in content["images"] if i["id"] in ids]
+    (folder / "people.json").write_text(json.dumps(content))
+    source_table = {"file": "people.json", "images": str(source.parent / "images")}
+    return [
+        f"data.root={folder}",
+        f'data.sources=[{{file="people.json", images="{source_table["images"]}"}}]',
+    ]
+
+
+def recipe(eight_people, *changes):
+    return load_recipe("hrnet_w32_small_coco17", [*SMALL, *eight_people, *changes])
+
+
+@pytest.mark.slow
+def test_eight_people_are_learnt_by_heart(eight_people, tmp_path):
+    """From annotation file to weights file to estimator: every part of the path must be right."""
+    changes = [
+        "training.steps=250",
+        "training.batch_size=8",
+        "model.network.base_channel=16",
+        "model.input_size=[96, 96]",
+        "augmentation.flip=0",
+        "augmentation.rotation=0",
+        "augmentation.scale=0",
+        "augmentation.half_body=0",
+        "training.learning_rate=4e-3",
+    ]
+    learnt = recipe(eight_people, *changes)
+    weights = train(learnt, tmp_path / "run")
+    from hrnet.evaluation.evaluate import evaluate
+
+    figures = evaluate(
+        hrnet.PoseEstimator(str(weights)),
+        f"{learnt.data.root}/people.json",
+        images=learnt.data.sources[0].images,
+    )
+    assert figures.pck.mean > 97
+    assert figures.oks["AP"] > 0.7
+    assert figures.protocol["people"] == 8
+
+
+@pytest.mark.slow
+def test_resuming_gives_the_same_weights_as_no_interruption(eight_people, tmp_path):
+    whole = train(recipe(eight_people, "training.steps=12"), tmp_path / "whole")
+
+    class Stop(Exception):
+        pass
+
+    from hrnet.training.module import PoseTraining
+
+    step = PoseTraining.training_step
+
+    def stop_at_eight(self, batch, index):
+        if self.global_step == 8:
+            raise Stop
+        return step(self, batch, index)
+
+    often = recipe(eight_people, "training.steps=12", "training.checkpoint_minutes=1e-6")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PoseTraining, "training_step", stop_at_eight)
+        with pytest.raises(Stop):
+            train(often, tmp_path / "parts")
+    assert not list((tmp_path / "parts").glob("*.safetensors"))
+    resumed = train(often, tmp_path / "parts", resume=True)
+
+    expected, found = load_file(whole), load_file(resumed)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_run_starts_from_weights(eight_people, tmp_path):
+    first = train(recipe(eight_people, "training.steps=1"), tmp_path / "first")
+    still = recipe(
+        eight_people,
+        "training.steps=1",
+        f"training.start_from={first}",
+        "training.learning_rate=1e-12",
+    )
+    second = train(still, tmp_path / "second")
+    a, b = load_file(first), load_file(second)
+    assert torch.allclose(a["conv2.weight"], b["conv2.weight"])
+    written = json.loads((tmp_path / "second" / "recipe.json").read_text())
+    assert written["training"]["start_from"] == str(first)
+
+
+def test_nothing_to_resume_and_other_keypoints_are_refused(eight_people, tmp_path):
+    with pytest.raises(ConfigError, match="no checkpoint"):
+        train(recipe(eight_people, "training.steps=1"), tmp_path, resume=True)
+    lsp14 = real_data("lsp/test.json")
+    other = recipe(
+        eight_people,
+        f"data.root={lsp14.parent}",
+        'data.sources=[{file="test.json"}]',
+        "training.steps=1",
+    )
+    with pytest.raises(DataError, match="has the keypoints right_ankle"):
+        train(other, tmp_path)
