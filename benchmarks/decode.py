@@ -74,7 +74,7 @@ def main() -> None:
         ways["DarkPose, dark"] = reference(options.darkpose, maps)
 
     times: dict[str, list[float]] = {name: [] for name in ways}
-    for name, way in ways.items():  # warm-up
+    for way in ways.values():  # warm-up
         way()
     for _ in range(options.rounds):
         for name, way in ways.items():

@@ -68,5 +68,22 @@ def test_half_precision_heatmaps_are_decoded_in_float32(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_mixed_precision_leaves_decoding_in_float32(kind):
+    heatmaps = torch.from_numpy(GOLDEN["heatmaps"])
+    codec = HeatmapCodec(kind)
+    expected = codec.decode(heatmaps)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(codec.decode(heatmaps), expected)
+
+
+@pytest.mark.parametrize("kernel", [3, 11, 31])
+def test_blur_kernels_may_be_wider_than_the_heatmap(kernel):
+    points = torch.full((1, 1, 2), 16.0)
+    codec = HeatmapCodec("dark", 1.0, kernel)
+    heatmaps, _ = codec.encode(points, torch.ones(1, 1, dtype=torch.bool), (32, 32))
+    assert torch.allclose(codec.decode(heatmaps)[0, 0, :2], torch.tensor([4.0, 4.0]), atol=0.05)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_decode_of_nobody(kind):
     assert HeatmapCodec(kind).decode(torch.empty(0, 17, 64, 48)).shape == (0, 17, 3)

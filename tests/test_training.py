@@ -4,7 +4,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from real_data import real_data
 from safetensors.torch import load_file
 
 import hrnet
@@ -12,6 +11,7 @@ from hrnet.errors import ConfigError, DataError
 from hrnet.training.losses import joints_cross_entropy, joints_mse
 from hrnet.training.recipe import load_recipe
 from hrnet.training.run import train
+from real_data import real_data
 
 SMALL = [
     "model.input_size=[64, 64]",

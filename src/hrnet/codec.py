@@ -134,8 +134,10 @@ class HeatmapCodec:
         """(N, K, 5, 5) around each peak of the blurred heatmap, rescaled so that the whole blurred
         map has the original's maximum. Beyond the border the nearest cell is repeated."""
         n, k, h, w = heatmaps.shape
-        blurred = _band(h, self.blur_kernel, heatmaps) @ heatmaps
-        blurred = (blurred @ _band(w, self.blur_kernel, heatmaps)).flatten(2)
+        # Mixed precision would take the products to 16 bits, and the logarithm shows it.
+        with torch.autocast(heatmaps.device.type, enabled=False):
+            blurred = _blur_matrix(h, self.blur_kernel, heatmaps) @ heatmaps
+            blurred = (blurred @ _blur_matrix(w, self.blur_kernel, heatmaps)).flatten(2)
         around = torch.arange(-2, 3, device=x.device)
         rows = (y[..., None] + around).clamp(0, h - 1)
         columns = (x[..., None] + around).clamp(0, w - 1)
@@ -186,14 +188,13 @@ def _quarter_offset(heatmaps: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return 0.25 * offset * inside[..., None]
 
 
-def _band(size: int, kernel: int, like: Tensor) -> Tensor:
+def _blur_matrix(size: int, kernel: int, like: Tensor) -> Tensor:
     """(size, size) symmetric matrix that blurs along an axis, zero beyond the border, with
-    OpenCV's deviation for a kernel width."""
-    sigma = 0.3 * ((kernel - 1) * 0.5 - 1) + 0.8
-    distance = torch.arange(size, device=like.device)
-    distance = (distance[:, None] - distance[None, :]).abs()
+    OpenCV's deviation for a kernel's width."""
     radius = kernel // 2
-    taps = torch.arange(-radius, radius + 1, device=like.device)
-    weights = torch.exp(-(distance.float() ** 2) / (2 * sigma**2))
-    weights = weights / torch.exp(-(taps.float() ** 2) / (2 * sigma**2)).sum()
-    return torch.where(distance <= radius, weights, 0.0)
+    sigma = 0.3 * (radius - 1) + 0.8
+    distance = torch.arange(max(size, kernel), device=like.device)
+    taps = torch.where(distance <= radius, torch.exp(-(distance**2) / (2 * sigma**2)), 0.0)
+    taps = taps / (2 * taps.sum() - taps[0])
+    position = torch.arange(size, device=like.device)
+    return taps[(position[:, None] - position).abs()]

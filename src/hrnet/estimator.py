@@ -1,12 +1,14 @@
 """PoseEstimator: pictures -> poses."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hrnet.detection import check_boxes, whole_picture
+from hrnet.errors import BoxError, ConfigError
 from hrnet.geometry import crop_matrices, crop_regions, invert, transform_points, warp
 from hrnet.images import Image, ImageSource, read_image
 from hrnet.result import Poses
@@ -23,8 +25,8 @@ class PoseEstimator:
         poses.keypoints                     # (P, K, 2)
 
     Args:
-        model: name of a model (`hrnet.list_models()`), a weights file, or None for the model in
-            the package.
+        model: name of a model (`hrnet.list_models()`), a .safetensors file, or None for the
+            model in the package.
         device: "auto", or PyTorch's name, such as "cpu" or "cuda:1".
         flip_test: average with the prediction for the mirrored picture: a little more accurate,
             half as fast.
@@ -32,19 +34,23 @@ class PoseEstimator:
         batch_size: crops that go through the network at once.
 
     Raises:
-        ConfigError: no such model or device.
+        ConfigError: no such model or device, or a padding or batch size that is not positive.
         WeightsError: the weights file is missing or broken.
     """
 
     def __init__(
         self,
-        model: str | None = None,
+        model: str | Path | None = None,
         *,
         device: str = "auto",
         flip_test: bool = False,
         padding: float | None = None,
         batch_size: int = 32,
     ) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size}; it must be at least 1")
+        if padding is not None and not 0 < padding < float("inf"):
+            raise ConfigError(f"padding is {padding}; it must be positive, such as 1.25")
         self.runner = load_runner(model, device=device, flip_test=flip_test)
         self.card = self.runner.card
         self.flip_test = flip_test
@@ -75,11 +81,17 @@ class PoseEstimator:
 
         Raises:
             ImageError: a picture is missing or broken.
-            BoxError: a box is empty, not finite, or outside the picture.
+            BoxError: a box is empty, not finite, or outside the picture; or there are boxes for
+                more or fewer pictures than given.
         """
         single = not isinstance(source, list)
         sources = [source] if single else source
         all_boxes = [boxes] if single else ([None] * len(sources) if boxes is None else boxes)
+        if len(all_boxes) != len(sources):
+            raise BoxError(
+                f"there are {len(sources)} pictures and boxes for {len(all_boxes)}; give boxes "
+                "or None for each"
+            )
         pictures = (
             (read_image(s, color=color), b) for s, b in zip(sources, all_boxes, strict=True)
         )
@@ -103,7 +115,8 @@ class PoseEstimator:
             pending.append(item)
             for matrix in item.matrices:
                 crops.append(warp(image, matrix, self.card.input_size))
-            if len(crops) >= self.batch_size or not crops:
+            # Pictures without people count as well, or any number of them might wait.
+            if max(len(crops), len(pending)) >= self.batch_size or not crops:
                 yield from self._finish(pending, crops)
                 pending, crops = [], []
         yield from self._finish(pending, crops)

@@ -14,8 +14,11 @@ def atomic_write(file: str | Path) -> Iterator[Path]:
     The folder is made if need be.
     """
     file = Path(file)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=file.suffix)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=file.suffix)
+    except OSError as error:  # whose file name is one that nobody gave
+        raise OSError(error.errno, error.strerror, str(file)) from None
     os.close(descriptor)
     temporary = Path(name)
     try:

@@ -1,6 +1,8 @@
 """Pictures from anywhere to RGB uint8."""
 
 import glob
+import os
+import re
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +16,9 @@ from hrnet.errors import ImageError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 MAX_PIXELS = 200_000_000  # 600 MB as RGB: larger than any camera's, smaller than a memory
+
+# In a JPEG, 0xff 0x00 and the restart markers are part of a scan; 0xff may pad a marker.
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 
 Image = NDArray[np.uint8]
 ImageSource = Any  # str | Path | bytes | PIL.Image.Image | numpy array
@@ -35,6 +40,8 @@ def read_image(
         ImageError: the picture is missing, not a picture, cut off, empty, or has more than
             `MAX_PIXELS` pixels.
     """
+    if color not in ("rgb", "bgr"):
+        raise ImageError(f"there is no order of channels {color!r}; give 'rgb' or 'bgr'")
     if isinstance(source, np.ndarray):
         return _from_array(source, color)
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -46,12 +53,11 @@ def read_image(
             raise ImageError(f"there is no picture {source}") from None
         except OSError as error:
             raise ImageError(f"{source} cannot be read: {error.strerror}") from None
+        except ValueError as error:  # a name with a zero byte
+            raise ImageError(f"{str(source)!r} cannot be read: {error}") from None
         return _decode(data, str(source), orient)
     if hasattr(source, "convert") and hasattr(source, "getexif"):  # PIL, without importing it
-        from PIL import ImageOps
-
-        upright = ImageOps.exif_transpose(source) if orient else source
-        return np.asarray(upright.convert("RGB"))
+        return _from_pil(source, orient)
     raise ImageError(
         f"a picture cannot be a {type(source).__name__}; give a path, bytes, a PIL image or an "
         "array"
@@ -67,18 +73,23 @@ def write_image(file: str | Path, image: Image) -> None:
     from hrnet.files import atomic_write
 
     file = Path(file)
+    if not cv2.haveImageWriter(f"picture{file.suffix}"):
+        raise ImageError(f"{file} cannot be written: there is no picture format {file.suffix!r}")
     try:
         written, data = cv2.imencode(file.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     except cv2.error:
         written = False
     if not written:
-        raise ImageError(f"{file} cannot be written: there is no picture format {file.suffix!r}")
+        raise ImageError(
+            f"{file} cannot be written: an array of shape {image.shape} does not go into "
+            f"{file.suffix}; give (H, W, 3) uint8, and .png for very large ones"
+        )
     with atomic_write(file) as temporary:
         temporary.write_bytes(data.tobytes())
 
 
 def find_images(sources: Iterable[str | Path]) -> list[Path]:
-    """Picture files named by paths, folders (not their subfolders) and glob patterns.
+    """Picture files named by paths, folders (not their subfolders) and glob patterns, each once.
 
     Raises:
         ImageError: a source does not exist, matches nothing, or is a folder without pictures.
@@ -103,7 +114,10 @@ def find_images(sources: Iterable[str | Path]) -> list[Path]:
             found += matches
         else:
             raise ImageError(f"there is no picture or folder {source}")
-    return list(dict.fromkeys(found))
+    once: dict[str, Path] = {}
+    for file in found:
+        once.setdefault(os.path.abspath(file), file)
+    return list(once.values())
 
 
 def _looks_like_image(path: Path) -> bool:
@@ -131,6 +145,22 @@ def _from_array(array: NDArray[Any], color: str) -> Image:
     return np.ascontiguousarray(array)
 
 
+def _from_pil(source: Any, orient: bool) -> Image:
+    from PIL import ImageOps
+
+    if source.mode in ("I", "F"):  # their range is anybody's guess; PIL would clip it to 0-255
+        raise ImageError(
+            f"a PIL image of mode {source.mode} is not supported; convert it to RGB, 0-255"
+        )
+    try:  # PIL reads a file's pixels only now
+        upright = ImageOps.exif_transpose(source) if orient else source
+        sixteen_bits = upright.mode.startswith("I;16")
+        array = np.asarray(upright) if sixteen_bits else np.array(upright.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ImageError(f"the PIL image cannot be read: {error}") from None
+    return _from_array(array.astype(np.uint16) if sixteen_bits else array, "rgb")
+
+
 def _decode(data: bytes, where: str, orient: bool) -> Image:
     if not data:
         raise ImageError(f"{where} is empty")
@@ -142,43 +172,60 @@ def _decode(data: bytes, where: str, orient: bool) -> Image:
         image = None
     if image is None:
         raise ImageError(f"{where} is not a picture, or a broken one")
+    _check_size(image.shape[1], image.shape[0], where)  # the other formats'
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def _check_whole(data: bytes, where: str) -> None:
     """Refuse what OpenCV would decode without complaint (cut-off files come out half grey) or at
     great cost (a few bytes may declare gigapixels)."""
-    size = None
-    cut_off = False
+    size, whole = None, True
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        if len(data) >= 24:
-            size = struct.unpack(">II", data[16:24])
-        cut_off = b"IEND" not in data[-4096:]
+        size, whole = _png_size(data)
     elif data.startswith(b"\xff\xd8"):
-        size = _jpeg_size(data)
-        # Within a scan, 0xff is followed by 0x00 or a restart marker: what looks like a start of
-        # scan (ff da) or an end of image (ff d9) is one.
-        cut_off = data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+        size, whole = _jpeg_size(data)
     elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        cut_off = len(data) < int.from_bytes(data[4:8], "little") + 8
-    if size is not None and size[0] * size[1] > MAX_PIXELS:
-        raise ImageError(
-            f"{where} has {size[0]} x {size[1]} pixels, more than {MAX_PIXELS:,}; make it smaller"
-        )
-    if cut_off:
+        whole = len(data) >= int.from_bytes(data[4:8], "little") + 8
+    if size is not None:
+        _check_size(*size, where)
+    if not whole:
         raise ImageError(f"{where} is cut off: its end is missing")
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height from the first start-of-frame segment."""
+def _check_size(width: int, height: int, where: str) -> None:
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{where} has {width} x {height} pixels, more than {MAX_PIXELS:,}; make it smaller"
+        )
+
+
+def _png_size(data: bytes) -> tuple[tuple[int, int] | None, bool]:
+    """Width and height, and whether the last chunk is there. What follows it does not count."""
+    size = struct.unpack(">II", data[16:24]) if len(data) >= 24 else None
+    position = 8
+    while position + 12 <= len(data):  # length, name and checksum are 12 bytes
+        if data[position + 4 : position + 8] == b"IEND":
+            return size, True
+        position += 12 + int.from_bytes(data[position : position + 4], "big")
+    return size, False
+
+
+def _jpeg_size(data: bytes) -> tuple[tuple[int, int] | None, bool]:
+    """Width and height, and whether the picture's end is there.
+
+    Segments are skipped by their length, as the EXIF data may hold a whole small JPEG; what
+    follows the end does not count, as telephones put a film there.
+    """
+    size = None
     position = 2
-    while position + 9 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack(">HH", data[position + 5 : position + 9])
-            return width, height
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return None
+    while match := _JPEG_MARKER.search(data, position):
+        marker, position = match[1][0], match.end()
+        if marker == 0xD9:
+            return size, True
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and size is None:
+            frame = data[position + 3 : position + 7]
+            if len(frame) == 4:
+                height, width = struct.unpack(">HH", frame)
+                size = width, height
+        position += int.from_bytes(data[position : position + 2], "big")
+    return size, False

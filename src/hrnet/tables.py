@@ -24,7 +24,7 @@ def read_table(file: Path | Traversable) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"there is no file {file}") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # not TOML, not UTF-8, too deep
         raise ConfigError(f"{file} cannot be read as TOML: {error}") from error
 
 
@@ -48,10 +48,10 @@ def validate(model: type[Model], table: Any, where: str) -> Model:
         raise ConfigError(f"{where}: {f'{key}: ' if key else ''}{message}") from None
 
 
-def nearest_names(name: str, known: Iterable[str]) -> str:
+def nearest_names(name: object, known: Iterable[str]) -> str:
     """The end of a sentence that refuses `name`: what was probably meant, or what there is."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     if near:
         return f"; did you mean {' or '.join(near)}?"
     return f"; there {'is' if len(known) == 1 else 'are'} {', '.join(known[:12]) or 'none'}"

@@ -3,6 +3,7 @@
 One file a command. Each imports what it needs when it runs, so that `--help` is instant.
 """
 
+import os
 import sys
 
 import typer
@@ -27,10 +28,15 @@ app.command("models")(models.models)
 
 def main() -> None:
     """Run the command line; a user's mistake is one sentence and exit code 2."""
+    # A broken picture is one sentence of ours, without OpenCV's report from its own sources.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     try:
         app()
     except HRNetError as error:
         _fail(str(error))
+    except OSError as error:  # no permission, disk full, ...
+        file = error.filename2 or error.filename or "a file"
+        _fail(f"cannot read or write {file}: {error.strerror or error}")
     except ModuleNotFoundError as error:
         extra = {"pytorch_lightning": "train", "pycocotools": "train"}.get(error.name or "")
         if extra is None:

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,7 +42,9 @@ def evaluate(
     from hrnet.files import atomic_write
 
     estimator = PoseEstimator(model, device=device, flip_test=flip_test)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    errors = Console(stderr=True)
+    # Elsewhere than on a terminal it would leave an empty line.
+    with Progress(console=errors, disable=not errors.is_terminal, transient=True) as progress:
         task = progress.add_task("evaluating")
         figures = run(
             estimator,
@@ -71,4 +73,12 @@ def evaluate(
         console.print(f"OKS  {line}")
     if out is not None:
         with atomic_write(out) as temporary:
-            temporary.write_text(json.dumps(asdict(figures), indent=1), encoding="utf-8")
+            content = _without_nan(asdict(figures))
+            temporary.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN: a figure that nothing was counted for is null."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    return None if value != value else value

@@ -49,6 +49,7 @@ def predict(
     given = None if boxes is None else _read_boxes(boxes)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file; give a folder")
+    _check_not_overwriting(files, names, out)
     estimator = PoseEstimator(model, device=device, flip_test=flip_test)
 
     read: list[Path] = []
@@ -73,7 +74,9 @@ def predict(
             yield image, people
 
     people = 0
-    with Progress(console=errors, disable=len(files) == 1, transient=True) as progress:
+    # Elsewhere than on a terminal it would leave an empty line.
+    quiet = len(files) == 1 or not errors.is_terminal
+    with Progress(console=errors, disable=quiet, transient=True) as progress:
         task = progress.add_task("predicting", total=len(files))
         for done, (image, poses) in enumerate(estimator.stream(pictures())):
             file = read[done]
@@ -126,6 +129,19 @@ def _output_names(files: list[Path]) -> dict[Path, str]:
     return names
 
 
+def _check_not_overwriting(files: list[Path], names: dict[Path, str], out: Path) -> None:
+    """Annotated copies must not take the place of the pictures themselves."""
+    from hrnet.errors import ConfigError
+
+    given = {file.resolve(): file for file in files}
+    for name in names.values():
+        original = given.get((out / f"{name}.png").resolve())
+        if original is not None:
+            raise ConfigError(
+                f"an annotated copy would overwrite {original}; give another folder by --out"
+            )
+
+
 def _read_boxes(file: Path) -> dict[str, Any]:
     from hrnet.errors import BoxError
 
@@ -133,7 +149,7 @@ def _read_boxes(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BoxError(f"there is no boxes file {file}") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # not JSON, not UTF-8, too deep
         raise BoxError(f"the boxes file {file} cannot be read as JSON: {error}") from None
     if not isinstance(content, dict):
         raise BoxError(f"{file} must be a table {{file name: [[x1, y1, x2, y2], ...]}}")

@@ -74,7 +74,7 @@ def read_coco(file: str | Path, images: str | Path | None = None) -> People:
             if not a.get("iscrowd", 0) and any(a["keypoints"][2::3])
         ]
         rows = [(a, picture) for a, picture in rows if _clean_box(a["bbox"], picture) is not None]
-        return People(
+        people = People(
             files=[folder / picture["file_name"] for _, picture in rows],
             boxes=np.array([_clean_box(a["bbox"], p) for a, p in rows]).reshape(-1, 4),
             keypoints=np.array([a["keypoints"] for a, _ in rows], dtype=np.float64).reshape(
@@ -85,7 +85,10 @@ def read_coco(file: str | Path, images: str | Path | None = None) -> People:
             annotation_ids=np.array([a["id"] for a, _ in rows], dtype=np.int64),
             names=names,
         )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+        if np.isnan(people.areas).any():
+            raise ValueError("an area is not a number")
+        return people
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise DataError(
             f"{file} is not in COCO's keypoint format ({type(error).__name__}: {error}); it needs "
             "images, annotations with bbox, area and keypoints, and a category with keypoints"
@@ -97,7 +100,7 @@ def _read_json(file: Path) -> Any:
         return json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"there is no annotation file {file}") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # not JSON, not UTF-8, too deep
         raise DataError(f"{file} cannot be read as JSON: {error}") from error
 
 

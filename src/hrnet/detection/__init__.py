@@ -5,10 +5,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from hrnet.errors import BoxError
 
+LARGEST = 1e7  # pixels; far beyond any picture, and far from where single precision overflows
+SMALLEST = 1e-3  # pixels; results are rounded to as much
+
 
 def whole_picture(width: int, height: int) -> NDArray[np.float64]:
     """(1, 4): the box of a person who fills the picture."""
-    return np.array([[0.0, 0.0, width - 1.0, height - 1.0]])
+    # A picture one pixel wide or high still needs a box with an inside.
+    return np.array([[0.0, 0.0, max(width - 1.0, 1.0), max(height - 1.0, 1.0)]])
 
 
 def check_boxes(boxes: ArrayLike, width: int, height: int) -> NDArray[np.float64]:
@@ -20,7 +24,7 @@ def check_boxes(boxes: ArrayLike, width: int, height: int) -> NDArray[np.float64
     """
     try:
         array = np.asarray(boxes, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise BoxError("boxes must be numbers: x1, y1, x2, y2 a person") from None
     if array.size == 0:
         return np.empty((0, 4))
@@ -28,9 +32,9 @@ def check_boxes(boxes: ArrayLike, width: int, height: int) -> NDArray[np.float64
         raise BoxError(f"boxes have shape {array.shape}; they must be (P, 4): x1, y1, x2, y2")
     for i, (x1, y1, x2, y2) in enumerate(array):
         box = f"box {i} ({x1:g}, {y1:g}, {x2:g}, {y2:g})"
-        if not np.isfinite(array[i]).all():
-            raise BoxError(f"{box} is not four finite numbers")
-        if x2 <= x1 or y2 <= y1:
+        if not (np.abs(array[i]) < LARGEST).all():  # nor is NaN
+            raise BoxError(f"{box} is not four finite numbers below {LARGEST:,.0f}")
+        if x2 - x1 < SMALLEST or y2 - y1 < SMALLEST:
             raise BoxError(f"{box} is empty; it must be x1, y1, x2, y2 with x1 < x2 and y1 < y2")
         if x2 < 0 or y2 < 0 or x1 > width - 1 or y1 > height - 1:
             raise BoxError(f"{box} lies outside the picture of {width} x {height} pixels")

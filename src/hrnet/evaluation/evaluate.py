@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from hrnet.data.coco import People, read_coco
-from hrnet.errors import DataError
+from hrnet.detection import check_boxes
+from hrnet.errors import BoxError, DataError
 from hrnet.estimator import PoseEstimator
 from hrnet.evaluation.oks import oks_ap
 from hrnet.evaluation.pck import PCK, pck
@@ -48,7 +49,8 @@ def evaluate(
         progress: called with people done and people in all.
 
     Raises:
-        DataError: the file is missing, broken, or has other keypoints than the model.
+        DataError: the file is missing, broken, has other keypoints than the model, or a box
+            outside its picture.
         ImageError: a picture is missing or broken.
     """
     people = read_coco(file, images)
@@ -96,4 +98,9 @@ def _pictures(people: People, order: list[int]) -> Iterator[tuple[Image, Any]]:
         by_image.setdefault(file, []).append(i)
     for file, index in by_image.items():
         order += index
-        yield read_image(file, orient=False), people.boxes[index]
+        image = read_image(file, orient=False)
+        try:
+            check_boxes(people.boxes[index], image.shape[1], image.shape[0])
+        except BoxError as error:  # the annotations are of another size of it
+            raise DataError(f"the annotations do not fit {file}: {error}") from None
+        yield image, people.boxes[index]

@@ -30,6 +30,13 @@ def oks_ap(file: str | Path, results: list[dict[str, Any]], skeleton: Skeleton) 
         truth = COCO()
         truth.dataset = json.loads(Path(file).read_text(encoding="utf-8"))
         truth.dataset.setdefault("info", {})
+        # The model knows one sort of being, whatever its number is in the file.
+        truth.dataset["categories"] = [{"id": 1, "name": "person"}]
+        for row in truth.dataset["annotations"]:  # what it needs, and files often lack
+            row["category_id"] = 1
+            row["iscrowd"] = row.get("iscrowd") or 0
+            labelled = sum(v > 0 for v in row.get("keypoints", [])[2::3])
+            row["num_keypoints"] = row.get("num_keypoints", labelled)
         truth.createIndex()
         found = truth.loadRes([dict(row) for row in results]) if results else COCO()
         evaluation = COCOeval(truth, found, "keypoints")

@@ -1,5 +1,6 @@
 """Where a pose model runs. One interface: crops in, points out, both as arrays."""
 
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -22,7 +23,7 @@ class Runner(Protocol):
 
 
 def load_runner(
-    model: str | None = None, *, device: str = "auto", flip_test: bool = False
+    model: str | Path | None = None, *, device: str = "auto", flip_test: bool = False
 ) -> Runner:
     """A model ready to run, by name, from a weights file, or (None) the one in the package.
 

@@ -25,7 +25,8 @@ class TorchRunner:
         try:
             self.model = model.eval().to(self.device)
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # not in the stubs
-        except (RuntimeError, AssertionError) as error:
+            torch.zeros(1).to(self.device).cpu()  # "meta" takes a model, and gives nothing back
+        except (RuntimeError, AssertionError, ImportError) as error:
             reason = str(error).splitlines()[0]
             raise ConfigError(f"the model cannot run on device {device!r}: {reason}") from None
 

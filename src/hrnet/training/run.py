@@ -1,6 +1,7 @@
 """A training run: from a recipe to a weights file."""
 
 import json
+import logging
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hrnet.data.augmentation import Augmentation
 from hrnet.data.coco import People, read_coco
 from hrnet.data.crops import Batch, CropDataset, EndlessSampler, Mixture, collate
 from hrnet.errors import ConfigError, DataError
+from hrnet.files import atomic_write
 from hrnet.training.module import PoseTraining
 from hrnet.training.recipe import RECIPES, Recipe
 from hrnet.zoo.weights import build_model, load_network, save_model
@@ -25,8 +27,8 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False) -> Path:
     """Train as the recipe says.
 
     Args:
-        out: folder for checkpoints, the log (`metrics.csv`), the resolved recipe (`recipe.json`)
-            and the weights.
+        out: folder for checkpoints, the log (`log/from_step_0/metrics.csv`), the resolved recipe
+            (`recipe.json`) and the weights.
         resume: go on from the last checkpoint in `out`.
 
     Returns:
@@ -43,6 +45,7 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False) -> Path:
         raise ConfigError(f"there is no checkpoint {checkpoint} to resume from")
     training, held_out = _people(recipe)
 
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no tips and adverts
     pl.seed_everything(config.seed, verbose=False)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -53,7 +56,8 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False) -> Path:
     module = PoseTraining(model, card.skeleton, config)
 
     out.mkdir(parents=True, exist_ok=True)
-    (out / "recipe.json").write_text(recipe.model_dump_json(by_alias=True, indent=1))
+    with atomic_write(out / "recipe.json") as temporary:
+        temporary.write_text(recipe.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
     done = _steps_done(checkpoint) if resume else 0
     trainer = pl.Trainer(
         max_steps=config.steps,
@@ -62,7 +66,7 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False) -> Path:
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         log_every_n_steps=20,
-        logger=CSVLogger(out, name="", version=""),
+        logger=CSVLogger(out, name="log", version=f"from_step_{done}"),
         enable_model_summary=False,
         callbacks=[
             ModelCheckpoint(

@@ -2,6 +2,7 @@
 
 from fnmatch import fnmatchcase
 from importlib.resources import as_file, files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hrnet.errors import ConfigError
@@ -43,7 +44,10 @@ def card_table(name: str) -> dict[str, Any]:
 
 
 def create_model(
-    model: str | None = None, *, weights: str | None = "default", flip_test: bool = False
+    model: str | Path | None = None,
+    *,
+    weights: str | Path | None = "default",
+    flip_test: bool = False,
 ) -> "PoseModel":
     """A `PoseModel` in evaluation mode, by name or from a weights file that carries its card.
 
@@ -59,7 +63,7 @@ def create_model(
     """
     from hrnet.zoo.weights import build_model, load_network
 
-    name = model or DEFAULT_MODEL
+    name = str(model or DEFAULT_MODEL)
     card = find_card(name)
     pose_model = build_model(card, flip_test=flip_test)
     if weights == "default":
@@ -75,12 +79,12 @@ def create_model(
     return pose_model.eval()
 
 
-def find_card(model: str | None = None) -> ModelCard:
+def find_card(model: str | Path | None = None) -> ModelCard:
     """The card of a model by name, of a weights file, or (None) of the model in the package.
 
     Raises:
         ConfigError: no such model.
         WeightsError: the weights file is missing or broken.
     """
-    name = model or DEFAULT_MODEL
+    name = str(model or DEFAULT_MODEL)
     return read_card(name) if name.endswith(".safetensors") else model_card(name)

@@ -40,7 +40,7 @@ def load_network(network: HighResolutionNet | torch.nn.Module, file: str | Path)
     """Load a safetensors file written by `save_model` into a network of the same layout.
 
     Raises:
-        WeightsError: the file is missing, broken, or does not fit.
+        WeightsError: the file is missing, broken, holds NaN or infinity, or does not fit.
     """
     file = Path(file)
     if not file.is_file():
@@ -49,6 +49,9 @@ def load_network(network: HighResolutionNet | torch.nn.Module, file: str | Path)
         tensors = load_file(file)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{file} is not a safetensors file: {error}") from error
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():  # of a training run that diverged
+            raise WeightsError(f"{name} in {file} holds NaN or infinity; take other weights")
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
