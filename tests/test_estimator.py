@@ -71,7 +71,7 @@ class FixedPoints:
 @pytest.fixture
 def fixed(weights_file):
     """An estimator whose joints 0 to 4 are the crop's centre and corners, by pixel centres."""
-    estimator = PoseEstimator(weights_file, device="cpu")
+    estimator = PoseEstimator(weights_file, device="cpu", padding=1.25)
     width, height = estimator.card.input_size
     right, bottom = width - 1, height - 1
     points = np.ones((17, 3))
@@ -302,3 +302,8 @@ def test_importing_does_not_load_torch(module):
     code = f"import sys, {module}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_padding_is_the_card_s_unless_given(weights_file, estimator):
+    assert estimator.padding == estimator.card.padding
+    assert PoseEstimator(weights_file, padding=1.5).padding == 1.5
