@@ -108,6 +108,7 @@ def test_recipe_keys_can_be_changed():
         ("training.step=7", "no key 'training.step'; did you mean steps"),
         ("training.steps=many", "training.steps: input should be a valid integer"),
         ("training.steps=0", "training.steps: input should be greater than or equal to 1"),
+        ("training.threads=-1", "training.threads: input should be greater than or equal to 1"),
         ("training.loss=l1", "training.loss: input should be 'mse' or 'cross_entropy'"),
         ("model.card=w32", "no model 'w32'"),
         ("steps", "'steps' is not of the form key=value"),

@@ -83,7 +83,7 @@ class TrainingConfig(_Table):
     weight_decay: float = Field(default=0.0, ge=0)
     warmup_steps: int = Field(default=500, ge=0)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    threads: int | None = None
+    threads: int | None = Field(default=None, ge=1)
     checkpoint_minutes: float = Field(default=5.0, gt=0)
     validate_every: int = Field(default=1000, ge=1)
 
