@@ -1,16 +1,14 @@
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rule import CASES, case_name, fill, picture
 
 from hrnet.network import HighResolutionNet
 
 GOLDEN = Path(__file__).parent / "golden"
-sys.path.insert(0, str(GOLDEN))
-from rule import CASES, case_name, fill, picture  # noqa: E402
 
 
 @pytest.mark.parametrize(("base_channel", "joints", "size"), CASES)

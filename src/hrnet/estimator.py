@@ -1,6 +1,7 @@
 """PoseEstimator: pictures -> poses."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -154,17 +155,11 @@ class PoseEstimator:
             )
 
 
+@dataclass(frozen=True)
 class _Pending:
     """A picture whose crops wait for a batch."""
 
-    def __init__(
-        self,
-        image: Image,
-        boxes: NDArray[np.float64],
-        matrices: NDArray[np.float64],
-        source: str,
-    ) -> None:
-        self.image = image
-        self.boxes = boxes
-        self.matrices = matrices
-        self.source = source
+    image: Image
+    boxes: NDArray[np.float64]
+    matrices: NDArray[np.float64]
+    source: str

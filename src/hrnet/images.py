@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrnet.errors import ImageError
+from hrnet.files import atomic_write
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 MAX_PIXELS = 200_000_000  # 600 MB as RGB: larger than any camera's, smaller than a memory
@@ -70,8 +71,6 @@ def write_image(file: str | Path, image: Image) -> None:
     Raises:
         ImageError: the format cannot be written.
     """
-    from hrnet.files import atomic_write
-
     file = Path(file)
     if not cv2.haveImageWriter(f"picture{file.suffix}"):
         raise ImageError(f"{file} cannot be written: there is no picture format {file.suffix!r}")

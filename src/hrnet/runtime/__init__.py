@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.zoo import find_card
+from hrnet.zoo import create_model, find_card
 from hrnet.zoo.card import ModelCard
 
 
@@ -31,8 +31,6 @@ def load_runner(
         ConfigError: no such model or device.
         WeightsError: the weights are missing or broken.
     """
-    card = find_card(model)
     from hrnet.runtime.torch import TorchRunner
-    from hrnet.zoo import create_model
 
-    return TorchRunner(create_model(model, flip_test=flip_test), card, device)
+    return TorchRunner(create_model(model, flip_test=flip_test), find_card(model), device)
