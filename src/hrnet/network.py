@@ -18,6 +18,7 @@ CVPR 2019. Modules carry the names of the published checkpoints, so that those l
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -180,8 +181,12 @@ class HighResolutionNet(nn.Module):
         upsampling: "nearest" (pose networks) or "bilinear" (most published networks for faces,
             hands and segmentation). The weights have the same names and shapes either way, and
             give wrong results with the wrong one.
+        head: what the heatmaps are computed from. "v1" (HRNetV1, of pose networks): the branch
+            of highest resolution. "v2" (HRNetV2, of most published networks for faces and
+            hands): all four, brought to the highest resolution, concatenated and mixed.
         in_channels: channels of the input.
-        multi_scale_output: whether the last module computes all four branches.
+        multi_scale_output: whether the last module computes all four branches; with the head
+            "v2" it always does.
     """
 
     def __init__(
@@ -194,11 +199,15 @@ class HighResolutionNet(nn.Module):
         layer1_channels: int = 256,
         layer1_blocks: int = 4,
         upsampling: Literal["nearest", "bilinear"] = "nearest",
+        head: Literal["v1", "v2"] = "v1",
         in_channels: int = 3,
         multi_scale_output: bool = False,
     ) -> None:
         super().__init__()
         c = base_channel
+        self.upsampling = upsampling
+        if head not in ("v1", "v2"):
+            raise ValueError(f"head is {head!r}; it must be 'v1' or 'v2'")
         if upsampling not in ("nearest", "bilinear"):
             raise ValueError(f"upsampling is {upsampling!r}; it must be 'nearest' or 'bilinear'")
         if layer1_channels % Bottleneck.expansion:
@@ -251,15 +260,24 @@ class HighResolutionNet(nn.Module):
                 nn.Sequential(_conv3x3(4 * c, 8 * c, stride=2)),
             ]
         )
-        self.stage4 = stage(4, num_modules[2], 4 if multi_scale_output else 1)
-        self.final_layer = nn.Conv2d(c, num_joints, kernel_size=1)
+        self.stage4 = stage(4, num_modules[2], 4 if multi_scale_output or head == "v2" else 1)
+        channels = c
+        self.head: nn.Sequential | None = None
+        if head == "v2":
+            channels = c * (1 + 2 + 4 + 8)
+            self.head = nn.Sequential(
+                nn.Conv2d(channels, channels, kernel_size=1),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(inplace=True),
+            )
+        self.final_layer = nn.Conv2d(channels, num_joints, kernel_size=1)
         self._initialise()
 
     def features(self, x: Tensor) -> list[Tensor]:
         """Pictures (N, 3, H, W) -> maps of stage 4, highest resolution first.
 
         Map b has shape (N, base_channel * 2**b, H / 4 / 2**b, W / 4 / 2**b), rounded up: one map,
-        or four with `multi_scale_output=True`.
+        or four with `multi_scale_output=True` or the head "v2".
 
         Raises:
             ValueError: H or W is not a multiple of 4, or is less than 32.
@@ -284,7 +302,13 @@ class HighResolutionNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) -> heatmaps (N, num_joints, H/4, W/4); see `features`."""
-        return self.final_layer(self.features(x)[0])  # (1, 17, 64, 48)
+        branches = self.features(x)
+        x = branches[0]  # (1, 32, 64, 48)
+        if self.head is not None:
+            size = x.shape[-2:]
+            larger = [F.interpolate(b, size, mode="bilinear") for b in branches[1:]]
+            x = self.head(torch.cat([x, *larger], dim=1))  # (1, 480, 64, 48)
+        return self.final_layer(x)  # (1, 17, 64, 48)
 
     def _initialise(self) -> None:
         # As the official classification networks, from which pose networks are usually started;

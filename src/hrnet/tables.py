@@ -28,6 +28,15 @@ def read_table(file: Path | Traversable) -> dict[str, Any]:
         raise ConfigError(f"{file} cannot be read as TOML: {error}") from error
 
 
+def merged(table: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`table` with what `changes` says instead, also within the tables that both hold."""
+    result = dict(table)
+    for key, value in changes.items():
+        both_tables = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if both_tables else value
+    return result
+
+
 def validate(model: type[Model], table: Any, where: str) -> Model:
     """The table as a validated `model`.
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hrnet.errors import ConfigError
-from hrnet.tables import nearest_names, read_table, validate
+from hrnet.tables import merged, nearest_names, read_table, validate
 from hrnet.zoo import card_table
 from hrnet.zoo.card import ModelCard
 
@@ -126,16 +126,8 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
     model = table.get("model")
     if isinstance(model, dict) and "card" in model:
         changes = {key: value for key, value in model.items() if key != "card"}
-        table["model"] = _merged(card_table(model["card"]), changes)
+        table["model"] = merged(card_table(model["card"]), changes)
     return validate(Recipe, table, f"recipe {name}")
-
-
-def _merged(table: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(table)
-    for key, value in changes.items():
-        both_tables = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merged(merged[key], value) if both_tables else value
-    return merged
 
 
 def _apply(table: dict[str, Any], override: str) -> None:

@@ -1,13 +1,15 @@
 """Models by name: cards, and where weights come from."""
 
+from copy import deepcopy
 from fnmatch import fnmatchcase
+from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hrnet.errors import ConfigError
 from hrnet.tables import nearest_names, read_table, validate
-from hrnet.zoo.card import ModelCard, read_card
+from hrnet.zoo.card import ModelCard, family_cards, read_card
 
 if TYPE_CHECKING:
     from hrnet.model import PoseModel
@@ -19,8 +21,7 @@ _PACKAGED = files(__package__) / "packaged"
 
 def list_models(pattern: str = "*") -> list[str]:
     """Names of the models that there are cards for, by glob pattern."""
-    names = sorted(f.name[:-5] for f in _CARDS.iterdir() if f.name.endswith(".toml"))
-    return [name for name in names if fnmatchcase(name, pattern)]
+    return [name for name in sorted(_tables()) if fnmatchcase(name, pattern)]
 
 
 def model_card(name: str) -> ModelCard:
@@ -33,14 +34,22 @@ def model_card(name: str) -> ModelCard:
 
 
 def card_table(name: str) -> dict[str, Any]:
-    """A card as it stands in its file.
+    """A model's card as a table, before it is validated.
 
     Raises:
         ConfigError: there is none of that name.
     """
-    if name not in list_models():
-        raise ConfigError(f"there is no model {name!r}{nearest_names(name, list_models())}")
-    return read_table(_CARDS / f"{name}.toml")
+    tables = _tables()
+    if name not in tables:
+        raise ConfigError(f"there is no model {name!r}{nearest_names(name, tables)}")
+    return deepcopy(tables[name])
+
+
+@cache
+def _tables() -> dict[str, dict[str, Any]]:
+    """The cards of all families, by name."""
+    families = (read_table(file) for file in _CARDS.iterdir() if file.name.endswith(".toml"))
+    return {card["name"]: card for family in families for card in family_cards(family)}
 
 
 def create_model(
@@ -72,7 +81,7 @@ def create_model(
         elif card.weights is None:
             raise ConfigError(f"{name} has no weights of its own; give a weights file or None")
         else:
-            with as_file(_PACKAGED / card.weights) as file:
+            with as_file(_PACKAGED / card.weights.file) as file:
                 load_network(pose_model.network, file)
     elif weights is not None:
         load_network(pose_model.network, weights)

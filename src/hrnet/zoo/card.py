@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from hrnet.errors import WeightsError
 from hrnet.skeletons import Skeleton, load_skeleton
-from hrnet.tables import validate
+from hrnet.tables import merged, validate
 
 
 class _Table(BaseModel):
@@ -25,6 +25,7 @@ class NetworkCard(_Table):
     layer1_channels: int = Field(default=256, ge=4, multiple_of=4)
     layer1_blocks: int = Field(default=4, ge=1)
     upsampling: Literal["nearest", "bilinear"] = "nearest"
+    head: Literal["v1", "v2"] = "v1"
 
 
 class CodecCard(_Table):
@@ -38,6 +39,39 @@ class CodecCard(_Table):
     def _odd(self) -> "CodecCard":
         if self.blur_kernel % 2 == 0:
             raise ValueError(f"blur_kernel is {self.blur_kernel}; it must be odd")
+        return self
+
+
+class WeightsCard(_Table):
+    """Where a model's weights come from: the package, a URL, or a page that only people can use.
+
+    Attributes:
+        file: name in the package or in the cache folder; the URL's last part if not given.
+        packaged: whether it is in the package.
+        url: where it is fetched from.
+        page: where a person finds it, if it cannot be fetched.
+        sha256: all 64 hexadecimal digits, or as many as were published.
+    """
+
+    file: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$")
+    packaged: bool = False
+    url: str | None = Field(default=None, pattern="^https://")
+    page: str | None = Field(default=None, pattern="^https://")
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{8,64}$")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_url(cls, table: Any) -> Any:
+        if isinstance(table, dict) and "file" not in table and isinstance(table.get("url"), str):
+            return {**table, "file": table["url"].rpartition("/")[2]}
+        return table
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "WeightsCard":
+        if [self.packaged, bool(self.url), bool(self.page)].count(True) != 1:
+            raise ValueError("give one of packaged, url and page")
+        if self.url and not self.sha256:
+            raise ValueError("a file that is fetched needs its sha256")
         return self
 
 
@@ -65,13 +99,17 @@ class ModelCard(_Table):
         flip_shift: whether the flip test moves the mirrored heatmap by one cell. Plain heatmaps
             need it, UDP never; for DARK it is the training repository's choice.
         padding: factor on the box for the crop.
-        weights: file name in the package, or None.
+        trained_on: data sets.
+        source: page of those who trained it.
+        weights: where its weights are, or None in a weights file.
     """
 
     schema_version: Literal[1] = Field(alias="schema")
     name: str
     description: str = ""
     licence: str = ""
+    trained_on: str = ""
+    source: str = ""
     skeleton: Annotated[Skeleton, BeforeValidator(_skeleton)]
     network: NetworkCard = NetworkCard()
     input_size: tuple[int, int] = (192, 256)
@@ -79,7 +117,7 @@ class ModelCard(_Table):
     output: Literal["heatmaps", "logits"] = "heatmaps"
     flip_shift: bool = True
     padding: float = Field(default=1.25, gt=0)
-    weights: str | None = None
+    weights: WeightsCard | None = None
     figures: tuple[Figure, ...] = ()
 
     @model_validator(mode="after")
@@ -101,6 +139,25 @@ class ModelCard(_Table):
     def to_json(self) -> str:
         """As kept in a safetensors file's metadata."""
         return self.model_dump_json(by_alias=True, exclude_none=True)
+
+
+def family_cards(family: dict[str, Any]) -> list[dict[str, Any]]:
+    """The cards of a family's TOML file, as tables.
+
+    `[[models]]` are cards that lack what they share: the file's other keys. In a model's
+    `published` stand figures by metric, under the protocol of the file's `[protocol]`.
+    """
+    shared = {key: value for key, value in family.items() if key not in ("models", "protocol")}
+    cards = []
+    for model in family["models"]:
+        card = merged(shared, model)
+        published = card.pop("published", {})
+        card["figures"] = [
+            *({**family["protocol"], "metric": m, "value": v} for m, v in published.items()),
+            *card.get("figures", ()),
+        ]
+        cards.append(card)
+    return cards
 
 
 def read_card(file: str | Path) -> ModelCard:
