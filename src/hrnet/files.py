@@ -1,10 +1,13 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and the folder for those that can be fetched again."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from hrnet.errors import ConfigError
 
 
 @contextmanager
@@ -30,3 +33,31 @@ def atomic_write(file: str | Path) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def cache_folder() -> Path:
+    """The absolute folder for files that can be fetched again. It need not exist yet.
+
+    `HRNET_HOME` where that is set, else the platform's folder for caches.
+    """
+    if home := os.environ.get("HRNET_HOME"):
+        return Path(home).expanduser().absolute()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("hrnet", appauthor=False)
+
+
+def cache_file(*names: str) -> Path:
+    """The path of a file in the cache folder: `cache_file("weights", "w32.safetensors")`.
+
+    Raises:
+        ConfigError: a name is not that of a plain file or folder (".." or "a/b", for example), so
+            that what a card or a URL says never leads out of the cache folder.
+    """
+    for name in names:
+        if not re.fullmatch(r"\w[\w.+%=-]*", name):
+            raise ConfigError(
+                f"{name!r} cannot be the name of a file in the cache folder; use letters, digits "
+                "and . _ + - = %, with a letter or digit first"
+            )
+    return cache_folder().joinpath(*names)
