@@ -23,3 +23,7 @@ class ConfigError(HRNetError):
 
 class WeightsError(HRNetError):
     """A weights file that is missing, broken, or does not fit the network."""
+
+
+class DownloadError(HRNetError):
+    """A URL that cannot be fetched, or whose content is not the file that was asked for."""
