@@ -47,9 +47,9 @@ def test_a_skeleton_with_an_unknown_name_is_refused():
 
 
 def test_unknown_names_are_answered_with_the_nearest():
-    with refused("did you mean coco17?"):
+    with refused("did you mean coco17 or"):
         load_skeleton("coco_17")
-    with refused("did you mean hrnet_w32_small_coco17?"):
+    with refused("did you mean hrnet_w32_small_coco17 or"):
         model_card("hrnet_w32_small_coco")
     with refused("did you mean hrnet_w32_small_coco17?"):
         load_recipe("hrnet_small_coco17")

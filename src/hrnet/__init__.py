@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hrnet.result import Poses
     from hrnet.skeletons import Skeleton, load_skeleton
     from hrnet.zoo import create_model, list_models
+    from hrnet.zoo.loading import load_weights
 
 __version__ = "0.1.0"
 
@@ -45,6 +46,7 @@ _HOMES = {
     "create_model": "zoo",
     "list_models": "zoo",
     "load_skeleton": "skeletons",
+    "load_weights": "zoo.loading",
 }
 
 __all__ = [
@@ -64,6 +66,7 @@ __all__ = [
     "create_model",
     "list_models",
     "load_skeleton",
+    "load_weights",
 ]
 
 

@@ -1,4 +1,5 @@
-"""The command line: `hrnet predict`, `hrnet evaluate`, `hrnet train`, `hrnet models`.
+"""The command line: `hrnet predict`, `hrnet evaluate`, `hrnet train`, `hrnet models`,
+`hrnet convert`.
 
 One file a command. Each imports what it needs when it runs, so that `--help` is instant.
 """
@@ -9,7 +10,7 @@ import sys
 import typer
 from rich.console import Console
 
-from hrnet.cli import evaluate, models, predict, train
+from hrnet.cli import convert, evaluate, models, predict, train
 from hrnet.errors import HRNetError
 
 app = typer.Typer(
@@ -23,7 +24,8 @@ app = typer.Typer(
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("train")(train.train)
-app.command("models")(models.models)
+app.command("convert")(convert.convert)
+app.add_typer(models.models, name="models")
 
 
 def main() -> None:

@@ -1,18 +1,149 @@
-"""`hrnet models`: what there is."""
+"""`hrnet models`: what there is, what each one is, and its weights onto this machine."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from hrnet.zoo.card import ModelCard, WeightsCard
 
-def models(
-    pattern: Annotated[str, typer.Argument(help="Glob pattern of names.")] = "*",
+models = typer.Typer(help="List, show and download models.", no_args_is_help=True)
+
+
+@models.command("list")
+def list_(
+    pattern: Annotated[str, typer.Argument(help="Glob pattern of names, such as '*coco*'.")] = "*",
+    skeleton: Annotated[str | None, typer.Option(help="Only of this skeleton.")] = None,
+    codec: Annotated[str | None, typer.Option(help="Only plain, dark or udp.")] = None,
 ) -> None:
     """List the models by name."""
     from rich.console import Console
+    from rich.table import Table
 
+    from hrnet.errors import ConfigError
+    from hrnet.skeletons import load_skeleton
+    from hrnet.tables import nearest_names
     from hrnet.zoo import list_models, model_card
 
+    codecs = ("plain", "dark", "udp")
+    if codec is not None and codec not in codecs:
+        raise ConfigError(f"there is no codec {codec!r}{nearest_names(codec, codecs)}")
+    if skeleton is not None:
+        load_skeleton(skeleton)
+    cards = [model_card(name) for name in list_models(pattern)]
+    cards = [
+        c for c in cards if skeleton in (None, c.skeleton.name) and codec in (None, c.codec.kind)
+    ]
+    if not cards:
+        raise ConfigError(f"no model matches {pattern}; see hrnet models list")
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    for name in list_models(pattern):
-        console.print(f"{name}  {model_card(name).description}")
+    if not console.is_terminal:
+        for card in cards:
+            typer.echo(f"{card.name}\t{card.skeleton.name}\t{card.description}")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("name", "points", "figure", "weights"):
+        table.add_column(column, no_wrap=True)
+    for card in cards:
+        table.add_row(card.name, card.skeleton.name, headline(card), _where(card.weights))
+    console.print(table)
+
+
+@models.command()
+def show(name: Annotated[str, typer.Argument(help="A model's name, or a weights file.")]) -> None:
+    """Say all there is to know about a model."""
+    from rich.console import Console
+
+    from hrnet.zoo import find_card
+    from hrnet.zoo.sources import cached_file
+    from hrnet.zoo.weights import cost
+
+    card = find_card(name)
+    parameters, multiply_adds = cost(card.network, len(card.skeleton), card.input_size)
+    width, height = card.input_size
+    network, codec, names = card.network, card.codec, card.skeleton.keypoints
+    flip = "the mirrored heatmap is moved by one cell" if card.flip_shift else "no shift"
+    rows = {
+        "what": card.description,
+        "points": f"{len(names)} ({card.skeleton.name}): {', '.join(names)}",
+        "input": f"{width} x {height} pixels (width x height), boxes padded by {card.padding:g}",
+        "network": f"HRNet-W{network.base_channel}, {parameters / 1e6:.1f} M parameters, "
+        f"{multiply_adds / 1e9:.2f} G multiply-adds, {network.upsampling} upsampling, "
+        f"head {network.head}",
+        "codec": f"{codec.kind}, sigma {codec.sigma:g} cells"
+        + (f", blur of {codec.blur_kernel} cells" if codec.kind != "plain" else ""),
+        "flip test": flip,
+        "trained on": card.trained_on,
+        "by": card.source,
+        "licence": card.licence,
+    }
+    weights = card.weights
+    if weights is not None:
+        rows["weights"] = weights.url or weights.page or f"{weights.file}, in the package"
+        if weights.sha256 is not None:
+            rows["sha256"] = weights.sha256 + ("" if len(weights.sha256) == 64 else "...")
+        if not weights.packaged:
+            file = cached_file(weights)
+            rows["on this machine"] = str(file) if file.is_file() else f"no; would be {file}"
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(card.name)
+    for title, text in rows.items():
+        if text:
+            console.print(f"  {title:<16} {text}")
+    if card.figures:
+        console.print("  figures")
+        for f in card.figures:
+            console.print(
+                f"    {f.metric:<14} {f.value:<7g} {f.data}, boxes {f.boxes}, "
+                f"flip test {'on' if f.flip_test else 'off'}"
+            )
+    console.print(f"  use              hrnet predict PICTURE --model {name}")
+
+
+@models.command()
+def download(
+    names: Annotated[list[str], typer.Argument(help="Models' names, or glob patterns.")],
+) -> None:
+    """Fetch models' weights, to be used later without a network."""
+    from rich.console import Console
+
+    from hrnet.zoo import list_models, model_card
+    from hrnet.zoo.sources import weights_file
+
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for name in names:
+        for match in list_models(name) or [name]:
+            weights = model_card(match).weights
+            assert weights is not None  # every card of a name has weights
+            console.print(f"{match}  {weights_file(weights)}")
+
+
+@models.command()
+def push(
+    file: Annotated[Path, typer.Argument(help="A .safetensors file with its card.")],
+    name: Annotated[str, typer.Argument(help="hf:owner/name")],
+    private: Annotated[bool, typer.Option("--private", help="For your own eyes.")] = False,
+) -> None:
+    """Put a model on Hugging Face's hub, for 'hrnet predict --model hf:owner/name'."""
+    from rich.console import Console
+
+    from hrnet.zoo.hub import push as run
+
+    url = run(file, name, private=private)
+    Console(soft_wrap=True, highlight=False, markup=False).print(url)
+
+
+def headline(card: "ModelCard") -> str:
+    """The first of a card's figures, as in "AP 0.749"."""
+    return f"{card.figures[0].metric} {card.figures[0].value:g}" if card.figures else ""
+
+
+def _where(weights: "WeightsCard | None") -> str:
+    from hrnet.zoo.sources import cached_file
+
+    if weights is None or weights.packaged:
+        return "in the package"
+    if cached_file(weights).is_file():
+        return "on this machine"
+    return "to download" if weights.url else "by hand"

@@ -65,7 +65,9 @@ class TrainingConfig(_Table):
 
     Attributes:
         loss: "mse", the official masked squared error, or "cross_entropy" over locations.
-        start_from: weights file to start from, or None for random weights.
+        start_from: what to start from: a weights file, URL, "hf:owner/name", or the name of a
+            model or of an ImageNet initialisation (hrnet_w32_imagenet); None for random weights.
+        start_head: "skip" leaves the head random, where it has other joints or there is none.
         steps: optimiser steps in all; the rate rises linearly for `warmup_steps`, then falls to
             zero along half a cosine.
         precision: Lightning's name: "32-true", "bf16-mixed", "16-mixed".
@@ -76,6 +78,7 @@ class TrainingConfig(_Table):
 
     loss: Literal["mse", "cross_entropy"] = "mse"
     start_from: str | None = None
+    start_head: Literal["load", "skip"] = "load"
     seed: int = 0
     steps: int = Field(ge=1)
     batch_size: int = Field(default=32, ge=1)

@@ -20,7 +20,9 @@ from hrnet.errors import ConfigError, DataError
 from hrnet.files import atomic_write
 from hrnet.training.module import PoseTraining
 from hrnet.training.recipe import RECIPES, Recipe
-from hrnet.zoo.weights import build_model, load_network, save_model
+from hrnet.zoo import find_weights
+from hrnet.zoo.loading import load_weights
+from hrnet.zoo.weights import build_model, save_model
 
 
 def train(recipe: Recipe, out: str | Path, *, resume: bool = False) -> Path:
@@ -51,7 +53,7 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False) -> Path:
         torch.set_num_threads(config.threads)
     model = build_model(card)
     if config.start_from is not None:
-        load_network(model.network, config.start_from)
+        load_weights(model.network, find_weights(config.start_from), head=config.start_head)
     model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # not in the stubs
     module = PoseTraining(model, card.skeleton, config)
 

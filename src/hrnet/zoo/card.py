@@ -16,14 +16,19 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+# The upper limits are far above any network's: a card comes with files from anywhere, and must
+# not make its reader allocate at will.
+_Count = Annotated[int, Field(ge=1, le=100)]
+
+
 class NetworkCard(_Table):
     """Arguments of `HighResolutionNet`; the number of joints comes from the skeleton."""
 
-    base_channel: int = Field(default=32, ge=1)
-    num_modules: tuple[int, int, int] = (1, 4, 3)
-    num_blocks: int = Field(default=4, ge=1)
-    layer1_channels: int = Field(default=256, ge=4, multiple_of=4)
-    layer1_blocks: int = Field(default=4, ge=1)
+    base_channel: int = Field(default=32, ge=1, le=512)
+    num_modules: tuple[_Count, _Count, _Count] = (1, 4, 3)
+    num_blocks: _Count = 4
+    layer1_channels: int = Field(default=256, ge=4, le=4096, multiple_of=4)
+    layer1_blocks: _Count = 4
     upsampling: Literal["nearest", "bilinear"] = "nearest"
     head: Literal["v1", "v2"] = "v1"
 
@@ -32,8 +37,8 @@ class CodecCard(_Table):
     """Arguments of `HeatmapCodec`."""
 
     kind: Literal["plain", "dark", "udp"] = "plain"
-    sigma: float = Field(default=2.0, gt=0)
-    blur_kernel: int = Field(default=11, ge=1)
+    sigma: float = Field(default=2.0, gt=0, lt=1000)
+    blur_kernel: int = Field(default=11, ge=1, lt=1000)
 
     @model_validator(mode="after")
     def _odd(self) -> "CodecCard":
@@ -73,6 +78,13 @@ class WeightsCard(_Table):
         if self.url and not self.sha256:
             raise ValueError("a file that is fetched needs its sha256")
         return self
+
+
+class BackboneCard(WeightsCard):
+    """An ImageNet classification network, to start a pose network of the same width from."""
+
+    description: str
+    base_channel: int
 
 
 class Figure(_Table):
@@ -116,16 +128,16 @@ class ModelCard(_Table):
     codec: CodecCard = CodecCard()
     output: Literal["heatmaps", "logits"] = "heatmaps"
     flip_shift: bool = True
-    padding: float = Field(default=1.25, gt=0)
+    padding: float = Field(default=1.25, gt=0, lt=100)
     weights: WeightsCard | None = None
     figures: tuple[Figure, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> "ModelCard":
-        if any(n % 4 or n < 32 for n in self.input_size):
+        if any(n % 4 or not 32 <= n <= 4096 for n in self.input_size):
             raise ValueError(
                 f"input_size is {list(self.input_size)}; width and height must be multiples of 4 "
-                "of at least 32"
+                "from 32 to 4096"
             )
         if self.codec.kind == "udp" and self.flip_shift:
             raise ValueError("flip_shift must be false with the udp codec")
@@ -160,25 +172,26 @@ def family_cards(family: dict[str, Any]) -> list[dict[str, Any]]:
     return cards
 
 
-def read_card(file: str | Path) -> ModelCard:
-    """The card in a weights file.
+def read_card(file: Path) -> ModelCard | None:
+    """The card in a weights file; None if it is not safetensors or holds none.
 
     Raises:
-        WeightsError: the file is missing, not safetensors, or holds no card.
+        WeightsError: the file is missing or a broken safetensors file.
         ConfigError: its card is not valid.
     """
-    file = Path(file)
     if not file.is_file():
         raise WeightsError(f"there is no weights file {file}")
     try:
         with safe_open(file, framework="numpy") as content:
             metadata = content.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{file} is not a safetensors file: {error}") from error
+        if file.suffix != ".safetensors":
+            return None
+        raise WeightsError(f"{file} is not a safetensors file: {error}") from None
     if "hrnet_card" not in metadata:
-        raise WeightsError(f"{file} holds no model card; it was not written by hrnet")
+        return None
     try:
         table = json.loads(metadata["hrnet_card"])
-    except json.JSONDecodeError as error:
-        raise WeightsError(f"the model card in {file} is not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"the model card in {file} is not JSON: {error}") from None
     return validate(ModelCard, table, f"the model card in {file}")

@@ -1,17 +1,18 @@
 """Weights files: safetensors whose metadata hold the model card."""
 
+from functools import cache
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from hrnet.codec import HeatmapCodec
-from hrnet.errors import WeightsError
 from hrnet.files import atomic_write
 from hrnet.model import PoseModel
 from hrnet.network import HighResolutionNet
-from hrnet.zoo.card import ModelCard
+from hrnet.zoo import find_card, find_weights
+from hrnet.zoo.card import ModelCard, NetworkCard
+from hrnet.zoo.loading import LoadReport, load_weights
 
 
 def build_model(card: ModelCard, *, flip_test: bool = False) -> PoseModel:
@@ -26,34 +27,54 @@ def build_model(card: ModelCard, *, flip_test: bool = False) -> PoseModel:
     )
 
 
-def save_model(network: torch.nn.Module, card: ModelCard, file: str | Path) -> None:
-    """Write the network's weights as float16 safetensors with the card in the metadata."""
+def save_model(
+    network: torch.nn.Module, card: ModelCard, file: str | Path, *, dtype: torch.dtype = torch.half
+) -> None:
+    """Write the network's weights as safetensors of `dtype` with the card in the metadata."""
     tensors = {
-        name: (t.half() if t.is_floating_point() else t).detach().cpu().contiguous()
+        name: (t.to(dtype) if t.is_floating_point() else t).detach().cpu().contiguous()
         for name, t in network.state_dict().items()
     }
     with atomic_write(file) as temporary:
         save_file(tensors, temporary, metadata={"hrnet_card": card.to_json()})
 
 
-def load_network(network: HighResolutionNet | torch.nn.Module, file: str | Path) -> None:
-    """Load a safetensors file written by `save_model` into a network of the same layout.
+def convert(checkpoint: str | Path, out: str | Path, *, name: str | None = None) -> LoadReport:
+    """Write a public checkpoint as float32 safetensors that carry the model's card.
+
+    Args:
+        name: which model of `list_models()` it is; None where the file's name is the published
+            one, or the file carries its card.
 
     Raises:
-        WeightsError: the file is missing, broken, holds NaN or infinity, or does not fit.
+        ConfigError: no such model, or nothing says which it is.
+        WeightsError: see `load_weights`.
     """
-    file = Path(file)
-    if not file.is_file():
-        raise WeightsError(f"there is no weights file {file}")
-    try:
-        tensors = load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{file} is not a safetensors file: {error}") from error
-    for name, tensor in tensors.items():
-        if not tensor.isfinite().all():  # of a training run that diverged
-            raise WeightsError(f"{name} in {file} holds NaN or infinity; take other weights")
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise WeightsError(f"the weights in {file} do not fit the network: {reason}") from error
+    card = find_card(checkpoint if name is None else name)
+    network = build_model(card).network
+    report = load_weights(network, find_weights(checkpoint))
+    save_model(network, card.model_copy(update={"weights": None}), out, dtype=torch.float32)
+    return report
+
+
+@cache
+def cost(network: NetworkCard, joints: int, input_size: tuple[int, int]) -> tuple[int, int]:
+    """Parameters of a network, and multiply-adds of its convolutions for one crop.
+
+    `input_size` is (width, height), multiples of 32: the convolutions are counted at 32 x 32, and
+    all of them grow with the area.
+    """
+    model = HighResolutionNet(num_joints=joints, **network.model_dump()).eval()
+    multiply_adds = 0
+
+    def count(convolution: torch.nn.Module, _: object, output: torch.Tensor) -> None:
+        nonlocal multiply_adds
+        multiply_adds += output[0, 0].numel() * convolution.get_parameter("weight").numel()
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(count)
+    with torch.inference_mode():
+        model(torch.zeros(1, 3, 32, 32))
+    area = input_size[0] * input_size[1]
+    return sum(p.numel() for p in model.parameters()), multiply_adds * area // 32**2

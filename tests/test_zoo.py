@@ -1,0 +1,276 @@
+"""Models by name, by file and by published file name; `hrnet models` and `hrnet convert`."""
+
+import hashlib
+import json
+import random
+from importlib.resources import files
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import hrnet
+from hrnet import ConfigError, HRNetError, WeightsError
+from hrnet.cli import app
+from hrnet.tables import merged, read_table, validate
+from hrnet.zoo import find_card, find_weights, model_card
+from hrnet.zoo.card import BackboneCard, ModelCard, read_card
+from hrnet.zoo.weights import build_model, cost
+
+OFFICIAL = "hrnet_w32_coco_256x192_official"
+FETCHED = "hrnet_w32_coco_256x192"
+PACKAGED = files("hrnet.zoo") / "packaged" / "hrnet_w32_small_coco17.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """An empty cache folder."""
+    monkeypatch.setenv("HRNET_HOME", str(tmp_path / "home"))
+    return tmp_path / "home" / "weights"
+
+
+@pytest.fixture(scope="module")
+def official_file(tmp_path_factory):
+    """Weights of the official network's layout under a published name."""
+    torch.manual_seed(0)
+    network = build_model(model_card(OFFICIAL)).network
+    file = tmp_path_factory.mktemp("official") / "pose_hrnet_w32_256x192.pth"
+    torch.save({f"module.{k}": t for k, t in network.state_dict().items()}, file)
+    return file
+
+
+def test_a_published_file_under_its_name_needs_no_other_name(official_file):
+    card = find_card(official_file)
+    assert card == model_card(OFFICIAL)
+    model = hrnet.create_model(official_file)
+    weights = torch.load(official_file, weights_only=True)
+    assert torch.equal(model.network.conv1.weight, weights["module.conv1.weight"])
+
+
+def test_a_file_that_nothing_says_anything_about_is_refused(official_file, tmp_path):
+    file = tmp_path / "mine.pth"
+    file.symlink_to(official_file)
+    with pytest.raises(ConfigError, match=r"mine.pth does not say how it was trained; .*--as NAME"):
+        hrnet.create_model(file)
+    assert hrnet.create_model(OFFICIAL, weights=file)  # the name says it
+
+
+def test_convert_keeps_every_bit_and_writes_the_card(official_file, tmp_path):
+    out = tmp_path / "w32.safetensors"
+    result = CliRunner().invoke(app, ["convert", str(official_file), str(out)])
+    assert result.exit_code == 0, result.output
+    assert "1754 entries loaded" in result.output
+    assert "upsampling: nearest (as every pose network)" in result.output
+    weights = torch.load(official_file, weights_only=True)
+    converted = hrnet.create_model(out).network.state_dict()
+    assert all(torch.equal(converted[k], weights[f"module.{k}"]) for k in converted)
+    card = read_card(out)
+    assert card == model_card(OFFICIAL).model_copy(update={"weights": None})
+
+
+def test_convert_takes_the_name_that_is_given(official_file, tmp_path):
+    file, out = tmp_path / "mine.pth", tmp_path / "out.safetensors"
+    file.symlink_to(official_file)
+    arguments = ["convert", str(file), str(out), "--as"]
+    assert CliRunner().invoke(app, [*arguments, "hrnet_w32_coco_256x192_udp"]).exit_code == 0
+    assert read_card(out).codec.kind == "udp"
+    result = CliRunner().invoke(app, [*arguments, "hrnet_w32_coco_256x192_upd"])
+    assert isinstance(result.exception, ConfigError)
+    assert "did you mean hrnet_w32_coco_256x192_udp" in str(result.exception)
+    result = CliRunner().invoke(app, ["convert", str(file), "out.pth"])
+    assert "out.pth must end in .safetensors" in str(result.exception)
+
+
+def test_files_that_must_be_fetched_by_hand_say_where_to_put_them(home, official_file):
+    with pytest.raises(WeightsError) as caught:
+        hrnet.create_model(OFFICIAL)
+    assert str(caught.value) == (
+        "pose_hrnet_w32_256x192.pth has no address to fetch it from: find it by way of "
+        "https://github.com/leoxiaobin/deep-high-resolution-net.pytorch and save it as "
+        f"{home / 'pose_hrnet_w32_256x192.pth'}"
+    )
+    home.mkdir(parents=True)
+    (home / "pose_hrnet_w32_256x192.pth").symlink_to(official_file)
+    assert hrnet.create_model(OFFICIAL)
+
+
+def test_a_file_in_the_cache_is_checked_and_used_without_a_network(
+    home, official_file, monkeypatch
+):
+    card = model_card(FETCHED)
+    home.mkdir(parents=True)
+    (home / card.weights.file).symlink_to(official_file)
+    with pytest.raises(WeightsError, match=f"sha256 begins with .*, not {card.weights.sha256};"):
+        find_weights(FETCHED)
+
+
+def test_a_published_name_on_another_file_is_refused(official_file, tmp_path):
+    file = tmp_path / model_card(FETCHED).weights.file
+    file.symlink_to(official_file)
+    with pytest.raises(WeightsError, match="is not the file of that name that was published"):
+        hrnet.create_model(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("https://example.com/x.pth", "does not say what the file should be; add its sha256"),
+        ("https://example.com/a%2F%2E%2E%2Fb%00#sha256=0123abcd", "cannot be the name of a file"),
+        ("http://127.0.0.1:9/..%2Fx.pth#sha256=0123abcd", None),
+        ("hf:name", "is not of the form hf:owner/name"),
+        ("hf:../x/y", "is not of the form hf:owner/name"),
+        ("hrnet_w32_imagnet", "did you mean hrnet_w32_imagenet"),
+    ],
+)
+def test_names_that_stand_for_no_weights_are_refused(name, message, home):
+    if message is None:  # the path cannot leave the cache folder
+        with pytest.raises(hrnet.DownloadError) as caught:
+            find_weights(name)
+        assert str(home / "0123abcd-x.pth") in str(caught.value)
+        return
+    with pytest.raises(ConfigError, match=message):
+        find_weights(name)
+
+
+def test_files_without_a_card_need_a_name(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
+    with pytest.raises(ConfigError, match=r"x.safetensors does not say how it was trained"):
+        hrnet.create_model(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "multiply_adds"),
+    [
+        # The official repository's table: 28.5 M and 63.6 M parameters; multiply-adds counted
+        # from its network, which it publishes divided by 2**30.
+        ("hrnet_w32_coco_256x192", 28_536_113, 7.645e9),
+        ("hrnet_w32_coco_384x288", 28_536_113, 17.201e9),
+        ("hrnet_w48_coco_256x192", 63_595_745, 15.692e9),
+        ("hrnet_w48_coco_384x288_udp", 63_595_745, 35.307e9),
+    ],
+)
+def test_cost(name, parameters, multiply_adds):
+    card = model_card(name)
+    counted = cost(card.network, len(card.skeleton), card.input_size)
+    assert counted[0] == parameters
+    assert counted[1] == pytest.approx(multiply_adds, rel=1e-4)
+
+
+def test_show_says_all_there_is_to_know(home):
+    result = CliRunner().invoke(app, ["models", "show", "hrnet_w48_coco_384x288_udp"])
+    assert result.exit_code == 0, result.output
+    card = model_card("hrnet_w48_coco_384x288_udp")
+    for part in (
+        "17 (coco17): nose, left_eye",
+        "288 x 384 pixels (width x height), boxes padded by 1.25",
+        "HRNet-W48, 63.6 M parameters, 35.31 G multiply-adds, nearest upsampling",
+        "udp, sigma 3 cells, blur of 11 cells",
+        "no shift",
+        "COCO train2017",
+        "Apache-2.0",
+        card.weights.url,
+        "70d7ab01...",
+        f"no; would be {home / card.weights.file}",
+        "0.773",
+        "COCO val2017, boxes of a person detector with 56.4 AP, flip test on",
+        "hrnet predict PICTURE --model hrnet_w48_coco_384x288_udp",
+    ):
+        assert part in result.output, part
+
+
+def test_list_filters(home):
+    def names(*arguments):
+        result = CliRunner().invoke(app, ["models", "list", *arguments])
+        assert result.exit_code == 0, result.output
+        return [line.split("\t")[0] for line in result.output.splitlines()]
+
+    assert names("*w48_coco_384*", "--codec", "udp") == ["hrnet_w48_coco_384x288_udp"]
+    assert all("mpii" in name for name in names("--skeleton", "mpii16"))
+    assert names() == hrnet.list_models()
+    for arguments, message in (
+        (["nothing*"], "no model matches"),
+        (["--codec", "darc"], "did you mean dark"),
+        (["--skeleton", "coco"], "no skeleton 'coco'"),
+    ):
+        result = CliRunner().invoke(app, ["models", "list", *arguments])
+        assert isinstance(result.exception, ConfigError)
+        assert message in str(result.exception)
+
+
+def test_download_says_where_the_file_is():
+    result = CliRunner().invoke(app, ["models", "download", "hrnet_w32_small_coco17"])
+    assert result.exit_code == 0, result.output
+    name, file = result.output.split()
+    assert name == "hrnet_w32_small_coco17"
+    with open(file, "rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    assert digest == hashlib.sha256(PACKAGED.read_bytes()).hexdigest()
+
+
+def test_weights_of_another_network_are_refused_by_name(official_file):
+    with pytest.raises(WeightsError, match="has 32 channels in its first branch and this one 48"):
+        hrnet.create_model("hrnet_w48_coco_256x192", weights=official_file)
+
+
+def test_random_weights(home):
+    torch.manual_seed(0)
+    model = hrnet.create_model("hrnet_w32_coco_256x192_udp", weights=None)
+    points = model(torch.zeros(1, 256, 192, 3, dtype=torch.uint8))
+    assert points.shape == (1, 17, 3)
+    assert np.isfinite(points.detach().numpy()).all()
+
+
+def test_imagenet_initialisations_have_names(home, official_file):
+    for name in ("hrnet_w18_imagenet", "hrnet_w32_imagenet", "hrnet_w48_imagenet"):
+        card = validate(BackboneCard, read_table(files("hrnet.zoo") / "backbones.toml")[name], name)
+        assert f"w{card.base_channel}_" in name
+        home.mkdir(parents=True, exist_ok=True)
+        (home / card.file).symlink_to(official_file)  # not the file it should be
+        with pytest.raises(WeightsError, match=f"not {card.sha256};"):
+            find_weights(name)
+
+
+def test_damaged_cards_are_refused_by_one_sentence(tmp_path):
+    """Cards travel in files from anywhere: 400 of them, damaged at random."""
+    from safetensors.torch import save_file
+
+    chance = random.Random(0)
+    text = model_card("hrnet_w48_coco_384x288_udp").to_json()
+    pieces = ["{", "}", "[", "]", '"', ",", ":", "-1", "1e999", "NaN", "null", "0", "[" * 9999, "é"]
+    valid = 0
+    for _ in range(400):
+        damaged = text
+        for _ in range(chance.randint(1, 4)):
+            start = chance.randrange(len(damaged))
+            end = start + chance.choice([0, 1, 1, 5, 100])
+            damaged = damaged[:start] + chance.choice([*pieces, "", ""]) + damaged[end:]
+        file = tmp_path / "x.safetensors"
+        save_file({"x": torch.zeros(1)}, file, metadata={"hrnet_card": damaged})
+        try:
+            card = find_card(file)
+        except HRNetError as error:
+            assert "\n" not in str(error)
+            assert "x.safetensors" in str(error)
+            continue
+        valid += 1
+        assert len(card.skeleton) > 0
+    assert 0 < valid < 200  # some damage is in words that may be anything
+
+
+def test_sizes_that_a_card_declares_are_bounded(tmp_path):
+    """A card must not make a reader allocate more than any network needs."""
+    table = json.loads(model_card("hrnet_w32_coco_256x192").to_json())
+    for change, key in (
+        ({"network": {"base_channel": 10**9}}, "network.base_channel"),
+        ({"network": {"num_modules": [1, 10**6, 1]}}, "network.num_modules"),
+        ({"network": {"num_blocks": 10**6}}, "network.num_blocks"),
+        ({"network": {"layer1_channels": 4 * 10**6}}, "network.layer1_channels"),
+        ({"network": {"layer1_blocks": 10**6}}, "network.layer1_blocks"),
+        ({"input_size": [10**6, 10**6]}, "input_size"),
+        ({"codec": {"blur_kernel": 10**6 + 1}}, "codec.blur_kernel"),
+    ):
+        with pytest.raises(ConfigError, match=key):
+            validate(ModelCard, merged(table, change), "card x")
