@@ -1,6 +1,6 @@
 """What the points are: names, pairs, limbs and OKS sigmas, one TOML file a skeleton."""
 
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -101,6 +101,7 @@ def list_skeletons() -> list[str]:
     return sorted(f.name[:-5] for f in files(__package__).iterdir() if f.name.endswith(".toml"))
 
 
+@cache
 def load_skeleton(name: str) -> Skeleton:
     """A skeleton of the package by name.
 
