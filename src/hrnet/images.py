@@ -1,10 +1,6 @@
 """Pictures from anywhere to RGB uint8."""
 
-import glob
 import os
-import re
-import struct
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,14 +8,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.errors import ImageError
+from hrnet.downloads import read_url
+from hrnet.errors import ConfigError, ImageError
 from hrnet.files import atomic_write
+from hrnet.headers import as_stored, avif_turns, read_header
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 MAX_PIXELS = 200_000_000  # 600 MB as RGB: larger than any camera's, smaller than a memory
-
-# In a JPEG, 0xff 0x00 and the restart markers are part of a scan; 0xff may pad a marker.
-_JPEG_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
+MAX_PIXELS_VARIABLE = "HRNET_MAX_PIXELS"
+MAX_DOWNLOAD = 200_000_000  # bytes
+UNREADABLE = {"HEIC", "JPEG XL", "MP4"}  # that OpenCV has no decoder for
 
 Image = NDArray[np.uint8]
 ImageSource = Any  # str | Path | bytes | PIL.Image.Image | numpy array
@@ -31,15 +28,18 @@ def read_image(
     """A picture as (H, W, 3) uint8 RGB.
 
     Args:
-        source: path; encoded bytes; PIL image; or array (H, W), (H, W, 1), (H, W, 3) or
-            (H, W, 4), uint8 or uint16. Grey becomes RGB, alpha is dropped, 16 bits become 8.
+        source: path; URL (http, https); encoded bytes; PIL image; or array (H, W), (H, W, 1),
+            (H, W, 3) or (H, W, 4), uint8 or uint16. Grey becomes RGB, alpha is dropped, 16 bits
+            become 8. Of an animation or of several pages the first one.
         color: order of an array's channels; "bgr" for what OpenCV reads.
         orient: turn the picture upright where its EXIF data say how. Annotations of COCO and
             the like refer to pixels as stored: False for those.
 
     Raises:
-        ImageError: the picture is missing, not a picture, cut off, empty, or has more than
-            `MAX_PIXELS` pixels.
+        ImageError: the picture is missing, not a picture, cut off, empty, or has more pixels than
+            the environment variable HRNET_MAX_PIXELS says (200 million; OpenCV itself stops at
+            2^30). It is refused by what its file declares, before it is decoded.
+        DownloadError: the URL cannot be read.
     """
     if color not in ("rgb", "bgr"):
         raise ImageError(f"there is no order of channels {color!r}; give 'rgb' or 'bgr'")
@@ -47,6 +47,8 @@ def read_image(
         return _from_array(source, color)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _decode(bytes(source), "the picture", orient)
+    if is_url(source):
+        return _decode(read_url(source, max_bytes=MAX_DOWNLOAD), source, orient)
     if isinstance(source, (str, Path)):
         try:
             data = Path(source).read_bytes()
@@ -87,40 +89,9 @@ def write_image(file: str | Path, image: Image) -> None:
         temporary.write_bytes(data.tobytes())
 
 
-def find_images(sources: Iterable[str | Path]) -> list[Path]:
-    """Picture files named by paths, folders (not their subfolders) and glob patterns, each once.
-
-    Raises:
-        ImageError: a source does not exist, matches nothing, or is a folder without pictures.
-    """
-    found: list[Path] = []
-    for source in sources:
-        path = Path(source)
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if _looks_like_image(p))
-            if not inside:
-                raise ImageError(
-                    f"the folder {path} has no pictures ({', '.join(sorted(SUFFIXES))})"
-                )
-            found += inside
-        elif path.exists():
-            found.append(path)
-        elif glob.has_magic(str(source)):
-            matches = [Path(m) for m in sorted(glob.glob(str(source), recursive=True))]
-            matches = [m for m in matches if _looks_like_image(m)]
-            if not matches:
-                raise ImageError(f"no picture matches {source}")
-            found += matches
-        else:
-            raise ImageError(f"there is no picture or folder {source}")
-    once: dict[str, Path] = {}
-    for file in found:
-        once.setdefault(os.path.abspath(file), file)
-    return list(once.values())
-
-
-def _looks_like_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and path.is_file()
+def is_url(source: object) -> bool:
+    """Whether `source` is the address of something to download."""
+    return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
 
 
 def _from_array(array: NDArray[Any], color: str) -> Image:
@@ -151,6 +122,8 @@ def _from_pil(source: Any, orient: bool) -> Image:
         raise ImageError(
             f"a PIL image of mode {source.mode} is not supported; convert it to RGB, 0-255"
         )
+    width, height = source.size
+    _check_size(width, height, "the PIL image")
     try:  # PIL reads a file's pixels only now
         upright = ImageOps.exif_transpose(source) if orient else source
         sixteen_bits = upright.mode.startswith("I;16")
@@ -163,68 +136,56 @@ def _from_pil(source: Any, orient: bool) -> Image:
 def _decode(data: bytes, where: str, orient: bool) -> Image:
     if not data:
         raise ImageError(f"{where} is empty")
-    _check_whole(data, where)
+    header = read_header(data)
+    if header is None:
+        raise ImageError(f"{where} is not a picture")
+    if not header.whole:
+        raise ImageError(f"{where} is cut off: its end is missing")
+    if header.format in UNREADABLE:
+        raise ImageError(
+            f"{where} is {header.format}, which OpenCV does not read; convert it to JPEG or PNG"
+        )
+    broken = ImageError(
+        f"{where} is a broken {header.format} picture, or of a kind that OpenCV does not read"
+    )
+    if header.size is None:  # it would be decoded whatever it costs
+        raise broken
+    _check_size(*header.size, where)
     flags = cv2.IMREAD_COLOR | (0 if orient else cv2.IMREAD_IGNORE_ORIENTATION)
+    if header.format == "TIFF" and not orient:
+        data = as_stored(data)
+    if header.format == "AVIF":
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION  # turned below
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
-        image = None
+        raise broken from None
     if image is None:
-        raise ImageError(f"{where} is not a picture, or a broken one")
-    _check_size(image.shape[1], image.shape[0], where)  # the other formats'
+        raise broken
+    if header.format == "AVIF" and orient:
+        turns, mirror = avif_turns(data)
+        image = np.rot90(image, turns)
+        image = image if mirror is None else np.flip(image, mirror)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-def _check_whole(data: bytes, where: str) -> None:
-    """Refuse what OpenCV would decode without complaint (cut-off files come out half grey) or at
-    great cost (a few bytes may declare gigapixels)."""
-    size, whole = None, True
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        size, whole = _png_size(data)
-    elif data.startswith(b"\xff\xd8"):
-        size, whole = _jpeg_size(data)
-    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        whole = len(data) >= int.from_bytes(data[4:8], "little") + 8
-    if size is not None:
-        _check_size(*size, where)
-    if not whole:
-        raise ImageError(f"{where} is cut off: its end is missing")
-
-
 def _check_size(width: int, height: int, where: str) -> None:
-    if width * height > MAX_PIXELS:
+    limit = _max_pixels()
+    if width * height > limit:
         raise ImageError(
-            f"{where} has {width} x {height} pixels, more than {MAX_PIXELS:,}; make it smaller"
+            f"{where} has {width} x {height} pixels, more than {limit:,}; make it smaller, or "
+            f"raise the limit by the environment variable {MAX_PIXELS_VARIABLE}"
         )
 
 
-def _png_size(data: bytes) -> tuple[tuple[int, int] | None, bool]:
-    """Width and height, and whether the last chunk is there. What follows it does not count."""
-    size = struct.unpack(">II", data[16:24]) if len(data) >= 24 else None
-    position = 8
-    while position + 12 <= len(data):  # length, name and checksum are 12 bytes
-        if data[position + 4 : position + 8] == b"IEND":
-            return size, True
-        position += 12 + int.from_bytes(data[position : position + 4], "big")
-    return size, False
-
-
-def _jpeg_size(data: bytes) -> tuple[tuple[int, int] | None, bool]:
-    """Width and height, and whether the picture's end is there.
-
-    Segments are skipped by their length, as the EXIF data may hold a whole small JPEG; what
-    follows the end does not count, as telephones put a film there.
-    """
-    size = None
-    position = 2
-    while match := _JPEG_MARKER.search(data, position):
-        marker, position = match[1][0], match.end()
-        if marker == 0xD9:
-            return size, True
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and size is None:
-            frame = data[position + 3 : position + 7]
-            if len(frame) == 4:
-                height, width = struct.unpack(">HH", frame)
-                size = width, height
-        position += int.from_bytes(data[position : position + 2], "big")
-    return size, False
+def _max_pixels() -> int:
+    text = os.environ.get(MAX_PIXELS_VARIABLE, str(MAX_PIXELS))
+    try:
+        limit = int(float(text))  # 1e9 is readable
+    except (ValueError, OverflowError):
+        limit = 0
+    if limit < 1:
+        raise ConfigError(
+            f"{MAX_PIXELS_VARIABLE} is {text!r}; it must be a number of pixels, such as 400000000"
+        )
+    return limit

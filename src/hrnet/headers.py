@@ -1,0 +1,250 @@
+"""What a picture file says of itself before it is decoded: format, size, and whether its end is
+there.
+
+OpenCV decodes some cut-off files without complaint (they come out half grey), and a few bytes may
+declare gigapixels: both are to be refused first.
+"""
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+ORIENTATION_TAG = 274  # of TIFF, and of the EXIF data inside other formats
+
+# In a JPEG, 0xff 0x00 and the restart markers are part of a scan; 0xff may pad a marker.
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
+_PNM = re.compile(rb"P[1-6](?:\s|#[^\r\n]*[\r\n])+(\d+)(?:\s|#[^\r\n]*[\r\n])+(\d+)")
+_JP2_SIZE = re.compile(rb"\xff\x4f\xff\x51....(.{16})", re.DOTALL)
+
+Size = tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Header:
+    """The format's name, width and height in pixels as stored (None: the file does not say), and
+    whether the file goes on to the picture's end."""
+
+    format: str
+    size: Size
+    whole: bool = True
+
+
+def read_header(data: bytes) -> Header | None:
+    """The header of an encoded picture; None for what is no picture in a known format."""
+    try:
+        return _read_header(data)
+    except (struct.error, IndexError):  # it ends within its header
+        return Header("", None, whole=False)
+
+
+def _read_header(data: bytes) -> Header | None:
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return _png(data)
+    if data.startswith(b"\xff\xd8"):
+        return _jpeg(data)
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return _webp(data)
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return _gif(data)
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        tags = _tiff_tags(data)
+        sides = [tags[tag][0] for tag in (256, 257) if tag in tags]
+        return Header("TIFF", (sides[0], sides[1]) if len(sides) == 2 else None)
+    if data[4:8] == b"ftyp":
+        return _heif(data)
+    if data.startswith((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")):
+        sizes = [struct.unpack(">4I", match[1]) for match in _JP2_SIZE.finditer(data)]
+        return Header("JPEG 2000", _largest([(w - x, h - y) for w, h, x, y in sizes]))
+    if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
+        return Header("JPEG XL", None)
+    if match := _PNM.match(data[:4096]):
+        return Header("PNM", (int(match[1][:9]), int(match[2][:9])))
+    if data.startswith(b"BM"):  # last, as two letters are soon said
+        if data[14:18] == b"\x0c\0\0\0":
+            return Header("BMP", struct.unpack_from("<HH", data, 18))
+        width, height = struct.unpack_from("<ii", data, 18)
+        return Header("BMP", (abs(width), abs(height)))
+    return None
+
+
+def as_stored(data: bytes) -> bytes:
+    """A TIFF without its orientation, which OpenCV's flags do not switch off."""
+    tag = _tiff_tags(data).get(ORIENTATION_TAG)
+    if tag is None:
+        return data
+    _, position, form = tag
+    changed = bytearray(data)
+    struct.pack_into(form, changed, position, 1)
+    return bytes(changed)
+
+
+def avif_turns(data: bytes) -> tuple[int, int | None]:
+    """How an AVIF is to be turned upright, which OpenCV leaves to others: quarter turns to the
+    left, then what to mirror: rows (0), columns (1) or nothing (None)."""
+    turns, mirror = 0, None
+    try:
+        for name, body in _properties(data):
+            if name == b"irot":
+                turns = body[0] & 3
+            elif name == b"imir":
+                mirror = body[0] & 1
+    except (struct.error, IndexError):
+        return 0, None
+    return turns, mirror
+
+
+def _largest(sizes: list[tuple[int, int]]) -> Size:
+    return max(sizes, default=None, key=lambda size: size[0] * size[1])
+
+
+def _png(data: bytes) -> Header:
+    """What follows the last chunk does not count."""
+    size = struct.unpack_from(">II", data, 16)
+    position = 8
+    while position + 12 <= len(data):  # length, name and checksum are 12 bytes
+        if data[position + 4 : position + 8] == b"IEND":
+            return Header("PNG", size)
+        position += 12 + int.from_bytes(data[position : position + 4], "big")
+    return Header("PNG", size, whole=False)
+
+
+def _jpeg(data: bytes) -> Header:
+    """Segments are skipped by their length, as the EXIF data may hold a whole small JPEG; what
+    follows the end does not count, as telephones put a film there."""
+    size = None
+    position = 2
+    while match := _JPEG_MARKER.search(data, position):
+        marker, position = match[1][0], match.end()
+        if marker == 0xD9:
+            return Header("JPEG", size)
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and size is None:
+            frame = data[position + 3 : position + 7]
+            if len(frame) == 4:
+                height, width = struct.unpack(">HH", frame)
+                size = width, height
+        position += int.from_bytes(data[position : position + 2], "big")
+    return Header("JPEG", size, whole=False)
+
+
+def _webp(data: bytes) -> Header:
+    whole = len(data) >= int.from_bytes(data[4:8], "little") + 8
+    kind = data[12:16]
+    if kind == b"VP8X":
+        sides = int.from_bytes(data[24:27], "little"), int.from_bytes(data[27:30], "little")
+        return Header("WebP", (sides[0] + 1, sides[1] + 1), whole)
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return Header("WebP", ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1), whole)
+    width, height = struct.unpack_from("<HH", data, 26)
+    return Header("WebP", (width & 0x3FFF, height & 0x3FFF), whole)
+
+
+def _gif(data: bytes) -> Header:
+    """Whole means up to the end of the first frame."""
+    size = struct.unpack_from("<HH", data, 6)
+    position = 13 + _colours(data[10])
+    while data[position] == 0x21:  # extensions
+        position = _end_of_blocks(data, position + 2)
+    if data[position] != 0x2C:
+        return Header("GIF", size, whole=data[position] == 0x3B)
+    left, top, width, height = struct.unpack_from("<4H", data, position + 1)
+    # A frame that reaches beyond the canvas enlarges it in some decoders.
+    size = max(size[0], left + width), max(size[1], top + height)
+    position += 10 + _colours(data[position + 9]) + 1
+    try:
+        _end_of_blocks(data, position)
+    except IndexError:
+        return Header("GIF", size, whole=False)
+    return Header("GIF", size)
+
+
+def _colours(flags: int) -> int:
+    """Bytes of a GIF's table of colours."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _end_of_blocks(data: bytes, position: int) -> int:
+    while data[position]:
+        position += 1 + data[position]
+    return position + 1
+
+
+def _tiff_tags(data: bytes) -> dict[int, tuple[int, int, str]]:
+    """Whole numbers of the first page: value, where it stands, and how (for `struct`)."""
+    order = "<" if data.startswith(b"I") else ">"
+    big = 43 in data[2:4]
+    position: int
+    (position,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, position)
+    position += 8 if big else 2
+    tags: dict[int, tuple[int, int, str]] = {}
+    for number in range(min(count, 1000)):
+        entry = position + number * (20 if big else 12)
+        tag, kind = struct.unpack_from(order + "HH", data, entry)
+        if kind in (3, 4, 16) and tag not in tags:
+            form = order + {3: "H", 4: "I", 16: "Q"}[kind]
+            where = entry + (12 if big else 8)
+            tags[tag] = (*struct.unpack_from(form, data, where), where, form)
+    return tags
+
+
+def _heif(data: bytes) -> Header:
+    """AVIF, and its relatives that OpenCV does not read."""
+    length = int.from_bytes(data[:4], "big")
+    brands = {data[8:12], *(data[i : i + 4] for i in range(16, min(length, 200), 4))}
+    if not brands & {b"avif", b"avis"}:
+        known = {b"heic", b"heix", b"hevc", b"mif1", b"msf1"}
+        return Header("HEIC" if brands & known else "MP4", None)
+    properties = _properties(data, every=True)
+    sizes = [struct.unpack_from(">II", body, 4) for name, body in properties if name == b"ispe"]
+    return Header("AVIF", _largest(sizes))
+
+
+def _properties(data: bytes, *, every: bool = False) -> Iterator[tuple[bytes, bytes]]:
+    """Name and content of the properties of the main picture of an AVIF, or of every picture."""
+    meta = next((body[4:] for name, body in _boxes(data) if name == b"meta"), b"")
+    parts = dict(_boxes(meta))
+    properties = dict(_boxes(parts.get(b"iprp", b"")))
+    known = list(_boxes(properties.get(b"ipco", b"")))
+    if every:
+        yield from known
+        return
+    primary = int.from_bytes(parts.get(b"pitm", bytes(6))[4:], "big")
+    for index in _associations(properties.get(b"ipma", bytes(8)), primary):
+        if 1 <= index <= len(known):
+            yield known[index - 1]
+
+
+def _associations(ipma: bytes, item: int) -> list[int]:
+    """Numbers of an item's properties; the first bit of each, whether it is essential, is cut."""
+    id_bytes = 4 if ipma[0] else 2
+    index_bytes = 2 if ipma[3] & 1 else 1
+    position = 8
+    for _ in range(int.from_bytes(ipma[4:8], "big")):
+        number = int.from_bytes(ipma[position : position + id_bytes], "big")
+        count = ipma[position + id_bytes]
+        position += id_bytes + 1
+        end = position + count * index_bytes
+        if number == item:
+            mask = (1 << 8 * index_bytes - 1) - 1
+            return [
+                int.from_bytes(ipma[i : i + index_bytes], "big") & mask
+                for i in range(position, end, index_bytes)
+            ]
+        position = end
+    return []
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and content of the boxes that ISO's media files are made of."""
+    position = 0
+    while position + 8 <= len(data):
+        length, start = int.from_bytes(data[position : position + 4], "big"), 8
+        if length == 1:
+            length, start = int.from_bytes(data[position + 8 : position + 16], "big"), 16
+        end = position + length if length else len(data)
+        if end < position + start:
+            return
+        yield data[position + 4 : position + 8], data[position + start : end]
+        position = end
