@@ -191,10 +191,11 @@ def test_a_stream_keeps_the_order_whatever_the_batch(weights_file, estimator, ba
     streaming.runner = estimator.runner
     pictures = [PICTURES[0], PICTURES[1], PICTURES[0], PICTURES[1]]
     boxes = [BOXES[0], [], None, BOXES[1]]
-    results = list(streaming.stream(zip(pictures, boxes, strict=True)))
+    prepared = map(streaming.prepare, pictures, boxes)
+    results = list(streaming.stream(prepared))
     assert len(results) == 4
-    for (image, poses), picture, own in zip(results, pictures, boxes, strict=True):
-        assert image is picture
+    for (prepared, poses), picture, own in zip(results, pictures, boxes, strict=True):
+        assert prepared.image is picture
         same(poses, estimator(picture, own))
 
 
@@ -212,10 +213,48 @@ def test_a_stream_holds_no_more_pictures_than_a_batch_takes(fixed):
         nonlocal taken
         for boxes in [BOXES[1]] + [[]] * 50:
             taken += 1
-            yield PICTURES[1], boxes
+            yield fixed.prepare(PICTURES[1], boxes)
 
     next(fixed.stream(pictures()))
     assert taken == 4
+
+
+def test_a_stream_holds_fewer_pictures_if_they_are_large(fixed, monkeypatch):
+    monkeypatch.setattr("hrnet.estimator.MAX_HELD", 3 * 80 * 50)
+    pictures = (fixed.prepare(PICTURES[1], BOXES[1]) for _ in range(8))
+    assert len(list(fixed.stream(pictures))) == 8
+    assert fixed.runner.sizes == [3, 3, 2]
+
+
+def test_a_picture_that_cannot_be_prepared_leaves_a_stream_going(estimator):
+    def pictures():
+        for key, boxes in enumerate([BOXES[0], [[1, 2, 3]], BOXES[1]]):
+            try:
+                yield estimator.prepare(PICTURES[0], boxes, key=key)
+            except BoxError:
+                faults.append(key)
+
+    faults = []
+    found = [(picture.key, len(poses)) for picture, poses in estimator.stream(pictures())]
+    assert found == [(0, 3), (2, 1)]
+    assert faults == [1]
+
+
+def test_crops_are_what_the_runner_gets(fixed):
+    seen = []
+    fixed.runner = lambda crops: seen.append(crops) or np.ones((len(crops), 17, 3), np.float32)
+    prepared = fixed.prepare(PICTURES[0], BOXES[0])
+    list(fixed.stream([prepared]))
+    np.testing.assert_array_equal(seen[0], list(prepared.crops()))
+
+
+def test_scores_of_boxes_are_those_of_the_poses(estimator):
+    scored = np.column_stack([BOXES[0], [0.5, 1, 0]])
+    poses = estimator(PICTURES[0], scored)
+    plain = estimator(PICTURES[0], BOXES[0])
+    same(poses, plain)
+    assert poses.box_scores.tolist() == [0.5, 1, 0]
+    np.testing.assert_allclose(poses.pose_scores, plain.pose_scores * [0.5, 1, 0])
 
 
 def test_bgr_is_turned_round_before_the_network_sees_it(estimator):
@@ -249,6 +288,8 @@ def test_bgr_is_turned_round_before_the_network_sees_it(estimator):
         ([[90, 5, 99, 9]], "outside the picture of 90 x 60"),
         ([[-9, 5, -1, 9]], "outside"),
         ([[5, 60, 9, 70]], "outside"),
+        ([[5, 5, 9, 9, 1.5]], "box 0.*the score 1.5"),
+        ([[5, 5, 9, 9, float("nan")]], "the score nan, which is not between 0 and 1"),
     ],
 )
 def test_boxes_that_cannot_be_are_refused_with_their_number(boxes, message):
@@ -258,7 +299,9 @@ def test_boxes_that_cannot_be_are_refused_with_their_number(boxes, message):
 
 def test_boxes_may_reach_beyond_the_picture_or_just_touch_it():
     boxes = [[-50, -50, 500, 500], [89, 59, 100, 100], [-10, -10, 0, 0]]
-    np.testing.assert_array_equal(check_boxes(boxes, 90, 60), boxes)
+    checked, scores = check_boxes(boxes, 90, 60)
+    np.testing.assert_array_equal(checked, boxes)
+    assert scores.tolist() == [1, 1, 1]
     np.testing.assert_array_equal(whole_picture(90, 60), [[0, 0, 89, 59]])
 
 

@@ -15,7 +15,7 @@ def draw_poses(
     scores: NDArray[np.float32],
     skeleton: Skeleton,
     *,
-    min_score: float = 0.2,
+    threshold: float = 0.2,
 ) -> NDArray[np.uint8]:
     """A copy of the picture with everybody's limbs and joints.
 
@@ -25,10 +25,10 @@ def draw_poses(
     Args:
         image: (H, W, 3) uint8 RGB.
         keypoints: (P, K, 2) x, y in pixels.
-        scores: (P, K); joints below `min_score` are left out, with their limbs.
+        scores: (P, K); joints below `threshold` are left out, with their limbs.
     """
     canvas = image.copy()
-    for points, visible in zip(keypoints, scores >= min_score, strict=True):
+    for points, visible in zip(keypoints, scores >= threshold, strict=True):
         if not visible.any():
             continue
         extent = np.ptp(points[visible], axis=0).max()

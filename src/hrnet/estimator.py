@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -16,6 +17,7 @@ from hrnet.result import Poses
 from hrnet.runtime import load_runner
 
 Boxes = ArrayLike | None
+MAX_HELD = 50_000_000  # pixels of the pictures in a batch: 150 MB, where photographs are large
 
 
 class PoseEstimator:
@@ -75,9 +77,9 @@ class PoseEstimator:
 
         Args:
             source: path, encoded bytes, PIL image, or array (H, W, 3) uint8; or a list of such.
-            boxes: (P, 4) x1, y1, x2, y2 in pixels, the people's own edges without padding; for
-                a list of pictures a list of those. Without boxes the whole picture is taken as
-                one person, as it is, without padding.
+            boxes: (P, 4) x1, y1, x2, y2 in pixels, the people's own edges without padding, or
+                (P, 5) with a score from 0 to 1; for a list of pictures a list of those. Without
+                boxes the whole picture is taken as one person, as it is, without padding.
             color: order of an array's channels; "bgr" for what OpenCV reads.
 
         Raises:
@@ -94,72 +96,101 @@ class PoseEstimator:
                 "or None for each"
             )
         pictures = (
-            (read_image(s, color=color), b) for s, b in zip(sources, all_boxes, strict=True)
+            self.prepare(read_image(s, color=color), b)
+            for s, b in zip(sources, all_boxes, strict=True)
         )
         results = [poses for _, poses in self.stream(pictures)]
         return results[0] if single else results
 
-    def stream(self, pictures: Iterable[tuple[Image, Boxes]]) -> Iterator[tuple[Image, Poses]]:
-        """The poses of any number of pictures, in order, in batches that people of neighbouring
-        pictures share; no more pictures are held than a batch takes.
+    def prepare(self, image: Image, boxes: Boxes = None, *, key: Any = None) -> "Picture":
+        """A picture for `stream`, its boxes checked.
 
         Args:
-            pictures: pairs of (H, W, 3) uint8 RGB and boxes or None, as in `__call__`.
+            image: (H, W, 3) uint8 RGB.
+            boxes: as in `__call__`.
+            key: anything by which to know the picture again.
+
+        Raises:
+            BoxError: as in `__call__`.
+        """
+        height, width = image.shape[:2]
+        if boxes is None:
+            people, padding, source = whole_picture(width, height), 1.0, "whole"
+            scores = np.ones(1)
+        else:
+            people, scores = check_boxes(boxes, width, height)
+            padding, source = self.padding, "given"
+        centers, sizes = crop_regions(people, self.card.input_size, padding)
+        matrices = crop_matrices(centers, sizes, self.card.input_size, unbiased=self.card.unbiased)
+        return Picture(image, people, scores, source, matrices, self.card.input_size, key)
+
+    def stream(self, pictures: Iterable["Picture"]) -> Iterator[tuple["Picture", Poses]]:
+        """The poses of any number of pictures, in order, in batches that people of neighbouring
+        pictures share; no more pictures are held than a batch takes, and fewer large ones.
+
+        Args:
+            pictures: as `prepare` makes them. What goes wrong with one of many is thus for the
+                caller to handle.
 
         Yields:
             Each picture with its poses.
         """
-        pending: list[_Pending] = []
-        crops: list[Image] = []
-        for image, boxes in pictures:
-            item = self._prepare(image, boxes)
-            pending.append(item)
-            for matrix in item.matrices:
-                crops.append(warp(image, matrix, self.card.input_size))
+        pending: list[Picture] = []
+        people = pixels = 0
+        for picture in pictures:
+            pending.append(picture)
+            people += len(picture.boxes)
+            pixels += picture.image.shape[0] * picture.image.shape[1]
             # Pictures without people count as well, or any number of them might wait.
-            if max(len(crops), len(pending)) >= self.batch_size or not crops:
-                yield from self._finish(pending, crops)
-                pending, crops = [], []
-        yield from self._finish(pending, crops)
+            if max(people, len(pending)) >= self.batch_size or not people or pixels >= MAX_HELD:
+                yield from self._finish(pending)
+                pending, people, pixels = [], 0, 0
+        yield from self._finish(pending)
 
-    def _prepare(self, image: Image, boxes: Boxes) -> "_Pending":
-        height, width = image.shape[:2]
-        if boxes is None:
-            people, padding, source = whole_picture(width, height), 1.0, "whole"
-        else:
-            people, padding, source = check_boxes(boxes, width, height), self.padding, "given"
-        centers, sizes = crop_regions(people, self.card.input_size, padding)
-        matrices = crop_matrices(centers, sizes, self.card.input_size, unbiased=self.card.unbiased)
-        return _Pending(image, people, matrices, source)
-
-    def _finish(
-        self, pending: list["_Pending"], crops: list[Image]
-    ) -> Iterator[tuple[Image, Poses]]:
-        size = self.batch_size
-        batches = [np.stack(crops[i : i + size]) for i in range(0, len(crops), size)]
-        none = np.empty((0, len(self.card.skeleton), 3), np.float32)
-        points = np.concatenate([none, *(self.runner(batch) for batch in batches)])
-        for item in pending:
-            own, points = points[: len(item.boxes)], points[len(item.boxes) :]
-            keypoints = transform_points(invert(item.matrices), own[..., :2])
+    def _finish(self, pictures: list["Picture"]) -> Iterator[tuple["Picture", Poses]]:
+        crops = (crop for picture in pictures for crop in picture.crops())
+        points = np.empty((0, len(self.card.skeleton), 3), np.float32)
+        while batch := list(islice(crops, self.batch_size)):
+            points = np.concatenate([points, self.runner(np.stack(batch))])
+        for picture in pictures:
+            own, points = points[: len(picture.boxes)], points[len(picture.boxes) :]
+            keypoints = transform_points(invert(picture.matrices), own[..., :2])
             yield (
-                item.image,
+                picture,
                 Poses(
                     keypoints=keypoints.astype(np.float32),
                     scores=own[..., 2],
-                    boxes=item.boxes.astype(np.float32),
-                    box_scores=np.ones(len(item.boxes), np.float32),
+                    boxes=picture.boxes.astype(np.float32),
+                    box_scores=picture.box_scores.astype(np.float32),
                     skeleton=self.card.skeleton,
-                    box_source=item.source,
+                    box_source=picture.box_source,
                 ),
             )
 
 
 @dataclass(frozen=True)
-class _Pending:
-    """A picture whose crops wait for a batch."""
+class Picture:
+    """A picture and where its P people are, as `PoseEstimator.prepare` makes it.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        boxes: (P, 4) float64 x1, y1, x2, y2.
+        box_scores: (P,) float64.
+        box_source: see `Poses`.
+        matrices: (P, 2, 3) affine maps from the picture to crops.
+        input_size: (width, height) of crops in pixels.
+        key: the caller's.
+    """
 
     image: Image
     boxes: NDArray[np.float64]
+    box_scores: NDArray[np.float64]
+    box_source: str
     matrices: NDArray[np.float64]
-    source: str
+    input_size: tuple[int, int]
+    key: Any = None
+
+    def crops(self) -> Iterator[Image]:
+        """What the network sees of each person: (H, W, 3) uint8 RGB of the input's size."""
+        for matrix in self.matrices:
+            yield warp(self.image, matrix, self.input_size)

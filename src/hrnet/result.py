@@ -1,13 +1,19 @@
 """Poses: what an estimator finds in one picture."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hrnet.drawing import draw_poses
+from hrnet.errors import ConfigError, DataError, HRNetError
 from hrnet.skeletons import Skeleton
+from hrnet.tables import validate
+
+if TYPE_CHECKING:
+    import pandas
+    import supervision
 
 SCHEMA_VERSION = 1
 COUNTED_SCORE = 0.2  # joints below it do not count in a pose's score, as in the official code
@@ -23,9 +29,10 @@ class Poses:
         keypoints: (P, K, 2) float32 x, y.
         scores: (P, K) float32 heatmap peaks: about 1 where the network is sure; may exceed 1.
         boxes: (P, 4) float32 x1, y1, x2, y2, before padding.
-        box_scores: (P,) float32; 1 for boxes of one's own.
+        box_scores: (P,) float32; 1 for boxes of one's own that have none.
         skeleton: names, limbs and pairs of the keypoints.
-        box_source: "given", or "whole" where the whole picture was taken as one person.
+        box_source: "given"; "whole" where the whole picture was taken as one person; "keypoints"
+            where boxes are what the joints of `from_coco` span.
         track_ids: (P,) int64, or None outside of videos.
     """
 
@@ -81,6 +88,32 @@ class Poses:
             "skeleton": self.skeleton.to_dict(),
         }
 
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "Poses":
+        """Back from what `to_dict` gives, or a JSON file of `hrnet predict` holds.
+
+        Raises:
+            DataError: it is not that.
+        """
+        try:
+            if content["schema"] != SCHEMA_VERSION:
+                raise ValueError(f"schema {content['schema']!r}, not {SCHEMA_VERSION}")
+            skeleton = validate(Skeleton, content["skeleton"], "skeleton")
+            people = content["people"]
+            points = _array([p["keypoints"] for p in people], (len(skeleton), 3))
+            tracked = [p["track_id"] for p in people if "track_id" in p]
+            return cls(
+                keypoints=points[..., :2],
+                scores=points[..., 2],
+                boxes=_array([p["box"] for p in people], (4,)),
+                box_scores=_array([p["box_score"] for p in people], ()),
+                skeleton=skeleton,
+                box_source=str(content["box_source"]),
+                track_ids=np.array(tracked, np.int64) if tracked else None,
+            )
+        except (ConfigError, *_WRONG) as error:
+            raise _not_poses("poses of one picture, as to_dict gives them", error) from None
+
     def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
         """Rows of a COCO results file: keypoints x1, y1, s1, x2, ..., and the pose's score."""
         points = np.concatenate([self.keypoints, self.scores[..., None]], axis=2)
@@ -94,10 +127,113 @@ class Poses:
             for i in range(len(self))
         ]
 
-    def draw(self, image: NDArray[np.uint8], *, min_score: float = 0.2) -> NDArray[np.uint8]:
+    @classmethod
+    def from_coco(cls, rows: list[dict[str, Any]], skeleton: Skeleton) -> "Poses":
+        """Back from rows of a COCO results file that are of one picture.
+
+        Such rows hold no box unless somebody added `bbox`; else the box is what the joints span.
+        The box score is what makes the pose's score that of the row.
+
+        Raises:
+            DataError: it is not that, or has other keypoints than the skeleton.
+        """
+        try:
+            if len({row.get("image_id") for row in rows}) > 1:
+                raise ValueError("the rows are of several pictures; choose one image_id")
+            flat = _array([row["keypoints"] for row in rows], (3 * len(skeleton),))
+            points = flat.reshape(-1, len(skeleton), 3)
+            corners = np.concatenate([points[..., :2].min(axis=1), points[..., :2].max(axis=1)], 1)
+            boxed = bool(rows) and all("bbox" in row for row in rows)
+            if boxed:
+                corners = _array([row["bbox"] for row in rows], (4,))
+                corners[:, 2:] += corners[:, :2]
+            poses = cls(
+                keypoints=points[..., :2],
+                scores=points[..., 2],
+                boxes=corners,
+                box_scores=np.ones(len(rows), np.float32),
+                skeleton=skeleton,
+                box_source="given" if boxed else "keypoints",
+            )
+            scores = _array([row["score"] for row in rows], ())
+        except _WRONG as error:
+            raise _not_poses("rows of a COCO results file", error) from None
+        means = poses.pose_scores
+        box_scores = scores / np.where(means > 0, means, 1)
+        return replace(poses, box_scores=box_scores.astype(np.float32))
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One flat row a person, with the columns of `row_columns`, and `track_id` in videos."""
+        rows = []
+        for i, person in enumerate(self.to_dict()["people"]):
+            values = [i, person["score"], *person["box"], person["box_score"]]
+            values += [value for point in person["keypoints"] for value in point]
+            row = dict(zip(row_columns(self.skeleton), values, strict=True))
+            if "track_id" in person:
+                row["track_id"] = person["track_id"]
+            rows.append(row)
+        return rows
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """The rows of `to_rows` as a pandas table.
+
+        Raises:
+            HRNetError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError:
+            raise HRNetError("to_dataframe needs pandas: pip install pandas") from None
+        rows = self.to_rows()
+        return pandas.DataFrame(rows, columns=None if rows else row_columns(self.skeleton))
+
+    def to_supervision(self) -> "supervision.KeyPoints":
+        """For Roboflow's supervision: `sv.KeyPoints` of class 0 with the joints' scores; the
+        poses' scores and boxes are its `data`: "score" (P,) and "xyxy" (P, 4).
+
+        Raises:
+            HRNetError: supervision is not installed.
+        """
+        try:
+            import supervision
+        except ModuleNotFoundError:
+            raise HRNetError("to_supervision needs supervision: pip install supervision") from None
+        people = np.zeros(len(self), int)
+        data = {"score": self.pose_scores, "xyxy": self.boxes}
+        # By place, as supervision 0.29 gave the third argument another name.
+        return supervision.KeyPoints(self.keypoints, people, self.scores, data=data)
+
+    def draw(self, image: NDArray[np.uint8], *, threshold: float = 0.2) -> NDArray[np.uint8]:
         """A copy of the picture (H, W, 3) uint8 RGB with the joints that score at least
-        `min_score` and the limbs between them."""
-        return draw_poses(image, self.keypoints, self.scores, self.skeleton, min_score=min_score)
+        `threshold` and the limbs between them."""
+        return draw_poses(image, self.keypoints, self.scores, self.skeleton, threshold=threshold)
+
+
+def row_columns(skeleton: Skeleton) -> list[str]:
+    """The names in `Poses.to_rows`: `person` (from 0), `score`, `x1`, `y1`, `x2`, `y2`,
+    `box_score`, and for each keypoint `NAME_x`, `NAME_y` and `NAME_score`."""
+    joints = [f"{name}_{part}" for name in skeleton.keypoints for part in ("x", "y", "score")]
+    return ["person", "score", "x1", "y1", "x2", "y2", "box_score", *joints]
+
+
+# Errors of content that is not what was expected.
+_WRONG = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
+
+
+def _array(values: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """(P, *shape) finite float32."""
+    array = np.array(values, np.float32)
+    if len(values) == 0:
+        return array.reshape(0, *shape)
+    if array.shape[1:] != shape:
+        raise ValueError(f"an entry has shape {array.shape[1:]}, not {shape}")
+    if not np.isfinite(array).all():
+        raise ValueError("a number is not finite")
+    return array
+
+
+def _not_poses(what: str, error: Exception) -> DataError:
+    return DataError(f"these are not {what} ({type(error).__name__}: {error})")
 
 
 def _rounded(values: NDArray[np.float32]) -> Any:

@@ -1,159 +1,190 @@
-"""`hrnet predict`: pictures in, annotated copies and JSON out."""
+"""`hrnet predict`: pictures in; annotated copies, JSON and tables out."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from hrnet.estimator import Boxes
-    from hrnet.images import Image
+    from hrnet.estimator import Picture
+    from hrnet.sources import Source
+
+INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 
 
 def predict(
     sources: Annotated[
-        list[str], typer.Argument(help="Pictures, folders, glob patterns, or 'sample'.")
+        list[str],
+        typer.Argument(
+            help="Pictures, folders, glob patterns (** goes down), URLs, '@FILE' (a list, one a "
+            "line), '-' (standard input), or 'sample'."
+        ),
     ],
     model: Annotated[
         str | None, typer.Option(help="A model's name or a weights file. [default: the packaged]")
     ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Search subfolders of folders too.")
+    ] = False,
     boxes: Annotated[
         Path | None,
-        typer.Option(help="JSON file {picture's file name: [[x1, y1, x2, y2], ...]}, in pixels."),
+        typer.Option(
+            help="People's boxes in pixels: JSON {picture: [[x1, y1, x2, y2], ...]}, CSV "
+            "name,x1,y1,x2,y2[,score], or COCO detections."
+        ),
+    ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            help="COCO annotation file that tells pictures' image_id, for COCO detections and "
+            "--save coco. [default: the number that a picture is called]"
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("predictions"),
+    save: Annotated[
+        str,
+        typer.Option(
+            help="Some of json, image, crops (for each picture), coco, csv (one file for all)."
+        ),
+    ] = "json,image",
+    threshold: Annotated[float, typer.Option(help="Joints that score less are not drawn.")] = 0.2,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an interrupted run into OUT stopped.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print one JSON line a picture, nothing else.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     flip_test: Annotated[
         bool, typer.Option("--flip-test", help="Average with the mirrored picture; half as fast.")
     ] = False,
-    min_score: Annotated[float, typer.Option(help="Joints below it are not drawn.")] = 0.2,
 ) -> None:
     """Find people's joints in pictures.
 
     For every picture, an annotated copy and a JSON file appear in the folder OUT.
     """
+    import signal
+
     from rich.console import Console
     from rich.progress import Progress
 
-    from hrnet.detection import check_boxes
-    from hrnet.errors import BoxError, ConfigError, HRNetError
+    from hrnet.detection.boxes_file import BoxesFile, image_ids
+    from hrnet.errors import BoxError, HRNetError
     from hrnet.estimator import PoseEstimator
-    from hrnet.files import atomic_write
-    from hrnet.images import find_images, read_image, write_image
+    from hrnet.outputs import Outputs, parse_kinds
+    from hrnet.sources import find_sources
 
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-    files = find_images([_sample() if s == "sample" else s for s in sources])
-    names = _output_names(files)
-    given = None if boxes is None else _read_boxes(boxes)
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out} is a file; give a folder")
-    _check_not_overwriting(files, names, out)
+    kinds = parse_kinds(save)
+    found = find_sources(sources, recursive=recursive, skip=out)
+    identities = [source.identity for source in found]
+    ids = image_ids(identities, annotations)
+    given = None if boxes is None else BoxesFile(boxes, identities, ids)
     estimator = PoseEstimator(model, device=device, flip_test=flip_test)
+    outputs = Outputs(
+        out,
+        kinds,
+        found,
+        image_ids=ids if annotations is not None else _unique(ids),
+        settings={
+            "model": str(model or estimator.card.name),
+            "flip test": flip_test,
+            "boxes": _hash(boxes),
+            "annotations": _hash(annotations),
+            "save": sorted(kinds),
+            "threshold": threshold,
+        },
+        skeleton=estimator.card.skeleton,
+        threshold=threshold,
+        resume=resume,
+    )
+    done = people = earlier = failed = 0
 
-    read: list[Path] = []
-    failed: list[Path] = []
-
-    def pictures() -> Iterator[tuple["Image", "Boxes"]]:
-        for file in files:
-            try:
-                image = read_image(file)
-                people = None
-                if given is not None:
-                    if file.name not in given:
-                        raise BoxError(f"{boxes} has no boxes for it")
-                    people = check_boxes(given[file.name], image.shape[1], image.shape[0])
-            except HRNetError as error:
-                prefix = "" if str(file) in str(error) else f"{file}: "
-                errors.print(f"error: {prefix}{error}")
-                failed.append(file)
+    def pictures() -> Iterator["Picture"]:
+        nonlocal earlier, failed
+        for source, identity, image_id in zip(found, identities, ids, strict=True):
+            if outputs.is_done(source):
+                earlier += 1
                 progress.advance(task)
                 continue
-            read.append(file)
-            yield image, people
+            try:
+                if annotations is not None and image_id is None:
+                    raise BoxError(f"{annotations} does not list it")
+                picture = estimator.prepare(
+                    source.read(), None if given is None else given.of(identity), key=source
+                )
+            except HRNetError as error:
+                prefix = "" if str(source) in str(error) else f"{source}: "
+                errors.print(f"error: {prefix}{error}")
+                failed += 1
+                progress.advance(task)
+                continue
+            yield picture
 
-    people = 0
     # Elsewhere than on a terminal it would leave an empty line.
-    quiet = len(files) == 1 or not errors.is_terminal
-    with Progress(console=errors, disable=quiet, transient=True) as progress:
-        task = progress.add_task("predicting", total=len(files))
-        for done, (image, poses) in enumerate(estimator.stream(pictures())):
-            file = read[done]
-            write_image(out / f"{names[file]}.png", poses.draw(image, min_score=min_score))
-            content: dict[str, Any] = {
-                "image": {"file": file.name, "width": image.shape[1], "height": image.shape[0]},
-                "model": {"name": estimator.card.name, "flip_test": flip_test},
-                **poses.to_dict(),
-            }
-            with atomic_write(out / f"{names[file]}.json") as temporary:
-                temporary.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
-            people += len(poses)
-            progress.advance(task)
-
-    summary = f"{_count(people, 'person', 'people')} in {_count(len(read), 'picture', 'pictures')}"
-    if failed:
-        summary += f"; {_count(len(failed), 'picture', 'pictures')} could not be used (see above)"
-    if read:
-        summary += f"; results are in {out}/"
-    if given is None and read:
-        summary += (
-            "\nEach picture was taken as one person: there is no detector yet. "
-            "For several people, give their boxes with --boxes."
-        )
-    Console(soft_wrap=True, highlight=False, markup=False).print(summary)
-    if failed:
-        raise typer.Exit(1 if read else 2)
-
-
-def _sample() -> str:
-    """The photograph that comes with the package."""
-    from importlib.resources import files
-
-    return str(files("hrnet") / "samples" / "astronaut.jpg")
-
-
-def _output_names(files: list[Path]) -> dict[Path, str]:
-    """Each picture's stem, or where several share one, with their suffix or a number."""
-    names: dict[Path, str] = {}
-    taken: set[str] = set()
-    stems = [file.stem for file in files]
-    for file in files:
-        name = file.stem if stems.count(file.stem) == 1 else file.name
-        number = 2
-        while name in taken:
-            name = f"{file.name}-{number}"
-            number += 1
-        taken.add(name)
-        names[file] = name
-    return names
-
-
-def _check_not_overwriting(files: list[Path], names: dict[Path, str], out: Path) -> None:
-    """Annotated copies must not take the place of the pictures themselves."""
-    from hrnet.errors import ConfigError
-
-    given = {file.resolve(): file for file in files}
-    for name in names.values():
-        original = given.get((out / f"{name}.png").resolve())
-        if original is not None:
-            raise ConfigError(
-                f"an annotated copy would overwrite {original}; give another folder by --out"
-            )
-
-
-def _read_boxes(file: Path) -> dict[str, Any]:
-    from hrnet.errors import BoxError
-
+    hidden = quiet or len(found) == 1 or not errors.is_terminal
+    at_kill = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BoxError(f"there is no boxes file {file}") from None
-    except (OSError, ValueError, RecursionError) as error:  # not JSON, not UTF-8, too deep
-        raise BoxError(f"the boxes file {file} cannot be read as JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise BoxError(f"{file} must be a table {{file name: [[x1, y1, x2, y2], ...]}}")
-    return content
+        with Progress(console=errors, disable=hidden, transient=True) as progress:
+            task = progress.add_task("predicting", total=len(found))
+            for picture, poses in estimator.stream(pictures()):
+                source: Source = picture.key
+                height, width = picture.image.shape[:2]
+                content: dict[str, Any] = {
+                    "image": {
+                        "file": source.file_name,
+                        "path": str(source.place),
+                        "width": width,
+                        "height": height,
+                    },
+                    "model": {"name": estimator.card.name, "flip_test": flip_test},
+                    **poses.to_dict(),
+                }
+                outputs.write(source, picture, poses, content)
+                if quiet:
+                    print(json.dumps(content, allow_nan=False), flush=True)
+                done += 1
+                people += len(poses)
+                progress.advance(task)
+        outputs.finish()
+    except KeyboardInterrupt:
+        errors.print(
+            f"interrupted; {_count(earlier + done, 'picture', 'pictures')} of {len(found)} are "
+            "done; to go on, repeat the command with --resume"
+        )
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, at_kill)
+
+    if not quiet:
+        summary = f"{_count(people, 'person', 'people')} in {_count(done, 'picture', 'pictures')}"
+        if earlier:
+            summary += f"; {_count(earlier, 'picture was', 'pictures were')} done before"
+        if failed:
+            summary += f"; {_count(failed, 'picture', 'pictures')} could not be used (see above)"
+        if done or earlier:
+            summary += f"; results are in {out}/"
+        if given is None and done:
+            summary += (
+                "\nEach picture was taken as one person: there is no detector yet. "
+                "For several people, give their boxes with --boxes."
+            )
+        Console(soft_wrap=True, highlight=False, markup=False).print(summary)
+    if failed:
+        raise typer.Exit(1 if done or earlier else 2)
+
+
+def _unique(ids: Sequence[int | None]) -> Sequence[int | None]:
+    """The ids, or numbers from 1 if not all pictures have one of their own."""
+    return range(1, len(ids) + 1) if None in ids or len(set(ids)) < len(ids) else ids
+
+
+def _hash(file: Path | None) -> str | None:
+    import hashlib
+
+    return None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -15,21 +15,28 @@ def whole_picture(width: int, height: int) -> NDArray[np.float64]:
     return np.array([[0.0, 0.0, max(width - 1.0, 1.0), max(height - 1.0, 1.0)]])
 
 
-def check_boxes(boxes: ArrayLike, width: int, height: int) -> NDArray[np.float64]:
-    """Boxes as (P, 4) float64 x1, y1, x2, y2; they may reach beyond the picture, as detectors'
-    often do.
+def check_boxes(
+    boxes: ArrayLike, width: int, height: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Boxes (P, 4) float64 x1, y1, x2, y2, and their scores (P,) float64: 1, or the fifth column.
+    Boxes may reach beyond the picture, as detectors' often do.
 
     Raises:
-        BoxError: not four finite numbers a box, an empty box, or one wholly outside the picture.
+        BoxError: not four or five finite numbers a box, an empty box, one wholly outside the
+            picture, or a score that is not between 0 and 1.
     """
     try:
         array = np.asarray(boxes, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         raise BoxError("boxes must be numbers: x1, y1, x2, y2 a person") from None
     if array.size == 0:
-        return np.empty((0, 4))
-    if array.ndim != 2 or array.shape[1] != 4:
-        raise BoxError(f"boxes have shape {array.shape}; they must be (P, 4): x1, y1, x2, y2")
+        return np.empty((0, 4)), np.empty(0)
+    if array.ndim != 2 or array.shape[1] not in (4, 5):
+        raise BoxError(
+            f"boxes have shape {array.shape}; they must be (P, 4): x1, y1, x2, y2, or (P, 5) with "
+            "a score"
+        )
+    array, scores = array[:, :4], array[:, 4] if array.shape[1] == 5 else np.ones(len(array))
     for i, (x1, y1, x2, y2) in enumerate(array):
         box = f"box {i} ({x1:g}, {y1:g}, {x2:g}, {y2:g})"
         if not (np.abs(array[i]) < LARGEST).all():  # nor is NaN
@@ -38,4 +45,6 @@ def check_boxes(boxes: ArrayLike, width: int, height: int) -> NDArray[np.float64
             raise BoxError(f"{box} is empty; it must be x1, y1, x2, y2 with x1 < x2 and y1 < y2")
         if x2 < 0 or y2 < 0 or x1 > width - 1 or y1 > height - 1:
             raise BoxError(f"{box} lies outside the picture of {width} x {height} pixels")
-    return array
+        if not 0 <= scores[i] <= 1:
+            raise BoxError(f"{box} has the score {scores[i]:g}, which is not between 0 and 1")
+    return array, scores

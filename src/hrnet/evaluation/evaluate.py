@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from hrnet.data.coco import People, read_coco
-from hrnet.detection import check_boxes
 from hrnet.errors import BoxError, DataError
-from hrnet.estimator import PoseEstimator
+from hrnet.estimator import Picture, PoseEstimator
 from hrnet.evaluation.oks import oks_ap
 from hrnet.evaluation.pck import PCK, pck
-from hrnet.images import Image, read_image
+from hrnet.images import read_image
 
 
 @dataclass(frozen=True)
@@ -63,12 +62,10 @@ def evaluate(
     if len(people) == 0:
         raise DataError(f"{file} has no people with labelled keypoints")
 
-    order: list[int] = []
     predicted = np.zeros((len(people), len(skeleton), 3))
     results: list[dict[str, Any]] = []
-    for _, poses in estimator.stream(_pictures(people, order)):
-        start = len(results)
-        index = order[start : start + len(poses)]
+    for picture, poses in estimator.stream(_pictures(estimator, people)):
+        index = picture.key
         predicted[index] = np.concatenate([poses.keypoints, poses.scores[..., None]], axis=2)
         results += poses.to_coco(int(people.image_ids[index[0]]))
         if progress is not None:
@@ -91,16 +88,14 @@ def evaluate(
     )
 
 
-def _pictures(people: People, order: list[int]) -> Iterator[tuple[Image, Any]]:
-    """Each picture once with all its people's boxes; `order` grows by their positions."""
+def _pictures(estimator: PoseEstimator, people: People) -> Iterator[Picture]:
+    """Each picture once with all its people's boxes; its key is their positions."""
     by_image: dict[Path, list[int]] = {}
     for i, file in enumerate(people.files):
         by_image.setdefault(file, []).append(i)
     for file, index in by_image.items():
-        order += index
         image = read_image(file, orient=False)
         try:
-            check_boxes(people.boxes[index], image.shape[1], image.shape[0])
+            yield estimator.prepare(image, people.boxes[index], key=index)
         except BoxError as error:  # the annotations are of another size of it
             raise DataError(f"the annotations do not fit {file}: {error}") from None
-        yield image, people.boxes[index]

@@ -1,0 +1,225 @@
+"""Files of boxes: which people are in which picture."""
+
+import csv
+import json
+import os
+import posixpath
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from hrnet.errors import BoxError, DataError, HRNetError
+
+CSV_COLUMNS = ["name", "x1", "y1", "x2", "y2", "score"]
+PERSON = 1  # COCO's category
+
+# Errors of content that is JSON, but not what was expected.
+_WRONG = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
+
+
+class BoxesFile:
+    """People's boxes, in one of three forms:
+
+    - JSON table {name: [[x1, y1, x2, y2], ...]}; a fifth number is the box's score;
+    - CSV with the columns name, x1, y1, x2, y2 and perhaps score; a row with nothing but a name is
+      a picture without people;
+    - COCO's detections [{image_id, bbox: [x, y, w, h], score, category_id}, ...], of which people
+      (category 1) count where there are several categories. With `file_name` in the rows, or
+      whatever tells pictures' ids, see `image_ids`. A picture without rows has nobody in it.
+
+    A name is a picture's path or the end of one: `a.jpg`, `val/a.jpg`. The longest that fits
+    counts.
+
+    Args:
+        file: the file; .csv is CSV, any other name JSON.
+        pictures: absolute paths or URLs of all the pictures that will be asked for.
+        ids: each one's id in COCO files, or None.
+
+    Raises:
+        BoxError: the file is missing, broken, in no such form, or about other pictures altogether.
+    """
+
+    def __init__(
+        self, file: Path, pictures: Sequence[str], ids: Sequence[int | None] | None = None
+    ) -> None:
+        self.file = file
+        self._coco = False
+        by_name, by_id = self._read()
+        names = match_names(by_name, pictures)
+        self._uses = Counter(names.values())
+        self._names = names
+        self._boxes: dict[str, Any] = {picture: by_name[name] for picture, name in names.items()}
+        self._unknown: set[str] = set()
+        for picture, number in zip(pictures, ids or [None] * len(pictures), strict=True):
+            if number in by_id:
+                self._boxes[picture] = by_id[number]
+            elif by_id and number is None and picture not in self._boxes:
+                self._unknown.add(picture)
+        if self._coco and not self._boxes and pictures and not self._unknown:
+            raise BoxError(f"{file} has boxes for none of the {len(pictures)} pictures")
+
+    def of(self, picture: str) -> ArrayLike:
+        """The boxes of one of the pictures: (P, 4) or (P, 5), not yet checked.
+
+        Raises:
+            BoxError: there are none for it, or their name is that of several pictures.
+        """
+        if picture in self._unknown:
+            raise BoxError(
+                f"{self.file} names pictures by number, and this one's name is none; give the "
+                "annotation file that lists them"
+            )
+        if picture not in self._boxes:
+            if self._coco:
+                return []
+            raise BoxError(f"{self.file} has no boxes for it")
+        name = self._names.get(picture)
+        if name is not None and self._uses[name] > 1:
+            raise BoxError(
+                f"{self.file} has boxes for {name}, which {self._uses[name]} pictures are called; "
+                "put more of their paths there"
+            )
+        boxes: ArrayLike | None = self._boxes[picture]
+        if boxes is None:
+            raise BoxError(
+                f"{self.file} has null instead of its boxes; [] says that nobody is there"
+            )
+        return boxes
+
+    def _read(self) -> tuple[dict[str, Any], dict[int, list[list[float]]]]:
+        """Boxes by name and by id."""
+        if self.file.suffix.lower() == ".csv":
+            return self._read_csv(), {}
+        content = _read_json(self.file, "boxes file", BoxError)
+        if isinstance(content, dict):
+            return content, {}
+        try:
+            return self._read_coco(content)
+        except _WRONG as error:
+            raise BoxError(
+                f"{self.file} must be a table {{name: [[x1, y1, x2, y2], ...]}} or COCO's "
+                f"detections [{{image_id, bbox, score, category_id}}, ...]; "
+                f"{type(error).__name__}: {error}"
+            ) from None
+
+    def _read_coco(self, rows: Any) -> tuple[dict[str, Any], dict[int, list[list[float]]]]:
+        self._coco = True
+        categories = {row.get("category_id", PERSON) for row in rows}
+        if not rows:
+            raise ValueError("there are no rows")
+        if len(categories) > 1 and PERSON not in categories:
+            raise ValueError(f"the categories are {sorted(categories)}, none of them {PERSON}")
+        by_name: dict[str, Any] = {}
+        by_id: dict[int, list[list[float]]] = {}
+        for row in rows:
+            if len(categories) > 1 and row.get("category_id", PERSON) != PERSON:
+                continue
+            x, y, width, height = map(float, row["bbox"])
+            # As the official code takes detections; only its annotations lose a pixel.
+            box = [x, y, x + width, y + height, float(row.get("score", 1.0))]
+            if "file_name" in row:
+                by_name.setdefault(str(row["file_name"]), []).append(box)
+            else:
+                by_id.setdefault(int(row["image_id"]), []).append(box)
+        return by_name, by_id
+
+    def _read_csv(self) -> dict[str, Any]:
+        boxes: dict[str, Any] = {}
+        try:
+            with self.file.open(encoding="utf-8-sig", newline="") as stream:
+                reader = csv.reader(stream)
+                columns = CSV_COLUMNS
+                for row in reader:
+                    cells = [cell.strip() for cell in row]
+                    if reader.line_num == 1 and set(CSV_COLUMNS[:5]) <= set(cells):
+                        columns = cells
+                        continue
+                    if not any(cells):
+                        continue
+                    values = dict(zip(columns, cells, strict=False))
+                    numbers = [values.get(name, "") for name in CSV_COLUMNS[1:]]
+                    of_picture = boxes.setdefault(values["name"], [])
+                    if not any(numbers):
+                        continue
+                    try:
+                        of_picture.append([float(n) for n in numbers[:4]])
+                        of_picture[-1].append(float(numbers[4] or 1))
+                    except ValueError:
+                        raise BoxError(
+                            f"{self.file}, line {reader.line_num}: {','.join(row)[:80]!r} is not "
+                            f"{','.join(CSV_COLUMNS[:5])}[,score]"
+                        ) from None
+        except FileNotFoundError:
+            raise BoxError(f"there is no boxes file {self.file}") from None
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise BoxError(f"the boxes file {self.file} cannot be read as CSV: {error}") from None
+        return boxes
+
+
+def match_names(names: Collection[str], pictures: Iterable[str]) -> dict[str, str]:
+    """For each picture (absolute path or URL) the longest of `names` that is the end of it.
+
+    Names are compared as they are read: `./a.jpg` is `a.jpg`, and an accented letter may be one
+    character or two.
+    """
+    known = {_plain(name): name for name in names}
+    matches: dict[str, str] = {}
+    for picture in pictures:
+        plain = _plain(picture)
+        parts = plain.split("/")
+        ends = (plain, *("/".join(parts[i:]) for i in range(1, len(parts))))
+        found = next((end for end in ends if end in known), None)
+        if found is not None:
+            matches[picture] = known[found]
+    return matches
+
+
+def image_ids(pictures: Sequence[str], annotations: Path | None = None) -> list[int | None]:
+    """The pictures' ids in COCO's files: by the annotation file's `images`, else the number that
+    is the picture's name, as in COCO itself (000000000785.jpg). None where there is none.
+
+    Args:
+        pictures: absolute paths or URLs.
+        annotations: a COCO annotation file.
+
+    Raises:
+        DataError: the annotation file is missing or broken, or gives several pictures one id.
+    """
+    if annotations is None:
+        stems = [PurePosixPath(_plain(picture)).stem for picture in pictures]
+        # More digits than a 64-bit number has are no COCO id.
+        return [
+            int(stem) if stem.isascii() and stem.isdigit() and len(stem) <= 18 else None
+            for stem in stems
+        ]
+    try:
+        content = _read_json(annotations, "annotation file", DataError)
+        table = {str(row["file_name"]): int(row["id"]) for row in content["images"]}
+    except _WRONG as error:
+        raise DataError(
+            f"{annotations} is not a COCO annotation file ({type(error).__name__}: {error}); it "
+            "needs images with id and file_name"
+        ) from None
+    names = match_names(table, pictures)
+    name, uses = Counter(names.values()).most_common(1)[0] if names else ("", 0)
+    if uses > 1:
+        raise DataError(f"{annotations} lists {name}, and {uses} pictures are called that")
+    return [table[names[picture]] if picture in names else None for picture in pictures]
+
+
+def _plain(name: str) -> str:
+    name = unicodedata.normalize("NFC", name.replace("\\", "/") if os.sep == "\\" else name)
+    return name if "://" in name else posixpath.normpath(name)
+
+
+def _read_json(file: Path, kind: str, error_type: type[HRNetError]) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise error_type(f"there is no {kind} {file}") from None
+    except (OSError, ValueError, RecursionError) as error:  # not JSON, not UTF-8, too deep
+        raise error_type(f"the {kind} {file} cannot be read as JSON: {error}") from None

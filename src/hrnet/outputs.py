@@ -1,0 +1,309 @@
+"""A folder of results: what is written for each picture and for all together, and how far an
+interrupted run came."""
+
+import csv
+import json
+import os
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from hrnet.errors import ConfigError
+from hrnet.estimator import Picture
+from hrnet.files import atomic_write
+from hrnet.images import write_image
+from hrnet.result import Poses, row_columns
+from hrnet.skeletons import Skeleton
+from hrnet.sources import STDIN, Source
+from hrnet.tables import nearest_names
+
+KINDS = ("json", "coco", "csv", "image", "crops")
+COCO_FILE = "coco_results.json"
+CSV_FILE = "poses.csv"
+JOURNAL_FILE = ".hrnet-progress.jsonl"
+JOURNAL_VERSION = 1
+LONGEST_NAME = 240  # bytes; file systems take 255, with the ending
+
+
+def parse_kinds(text: str) -> frozenset[str]:
+    """The kinds of output named in "json,image".
+
+    Raises:
+        ConfigError: there is no such kind.
+    """
+    kinds = [kind.strip() for kind in text.split(",")]
+    for kind in kinds:
+        if kind not in KINDS:
+            raise ConfigError(f"nothing to save is called {kind!r}{nearest_names(kind, KINDS)}")
+    return frozenset(kinds)
+
+
+class Outputs:
+    """The results of `sources` in a folder, which appears with the first of them.
+
+    - json, image: NAME.json and NAME.png (an annotated copy) for each picture; crops:
+      NAME.crops/0.png and so on, what the network saw of each person;
+    - coco, csv: coco_results.json and poses.csv for all pictures, when all are done.
+
+    NAME is the source's name without its suffix, in the folders that it has there; where this is
+    another's name already, also in capitals, with suffix or number. Every file appears whole or
+    not at all. A hidden journal of one JSON line a picture says what is done.
+
+    Args:
+        folder: where.
+        kinds: some of `KINDS`.
+        sources: all pictures, also those already done.
+        image_ids: each one's id in COCO's files, or None where it will not be written.
+        settings: what the results depend on; a run goes on only under the same.
+        threshold: joints below it are not drawn.
+        resume: go on where an earlier run stopped.
+
+    Raises:
+        ConfigError: the folder is a file, results would take the place of a source, or an earlier
+            run had other settings.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        kinds: Collection[str],
+        sources: Sequence[Source],
+        *,
+        image_ids: Sequence[int | None],
+        settings: dict[str, Any],
+        skeleton: Skeleton,
+        threshold: float,
+        resume: bool,
+    ) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"--out {folder} is a file; give a folder")
+        self.folder = folder
+        self.kinds = kinds
+        self.sources = sources
+        self.skeleton = skeleton
+        self.threshold = threshold
+        names = output_names([source.name for source in sources])
+        self._names = {s.identity: name for s, name in zip(sources, names, strict=True)}
+        self._check_not_overwriting()
+        self._image_ids = image_ids
+        self._journal = Journal(folder / JOURNAL_FILE, settings, resume=resume)
+
+    def is_done(self, source: Source) -> bool:
+        """Whether an earlier run did this picture, and nobody removed the results."""
+        line = self._journal.read(source.identity)
+        if line is None or line["name"] != self._names[source.identity] or source.place == STDIN:
+            return False
+        return all(file.exists() for file in self._files(source, len(line["people"])))
+
+    def write(
+        self, source: Source, picture: Picture, poses: Poses, content: dict[str, Any]
+    ) -> None:
+        """Write one picture's results.
+
+        Args:
+            content: what its JSON file holds: `Poses.to_dict` and more.
+        """
+        name = self.folder / self._names[source.identity]
+        if "image" in self.kinds:
+            write_image(f"{name}.png", poses.draw(picture.image, threshold=self.threshold))
+        if "crops" in self.kinds:
+            for i, crop in enumerate(picture.crops()):
+                write_image(f"{name}.crops/{i}.png", crop)
+            surplus = len(poses)  # of an earlier run that had more people
+            while (file := Path(f"{name}.crops/{surplus}.png")).exists():
+                file.unlink()
+                surplus += 1
+        if "json" in self.kinds:
+            with atomic_write(f"{name}.json") as temporary:
+                temporary.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
+        # Last, as this says that the others are there. All lines have one skeleton.
+        line = {"name": self._names[source.identity], **content}
+        del line["skeleton"]
+        self._journal.append(source.identity, line)
+
+    def finish(self) -> None:
+        """Write what is for all pictures together, in the order of the sources."""
+        self._journal.close()
+        if not len(self._journal):
+            return
+        if "coco" in self.kinds:
+            with atomic_write(self.folder / COCO_FILE) as temporary:
+                self._write_coco(temporary)
+        if "csv" in self.kinds:
+            with atomic_write(self.folder / CSV_FILE) as temporary:
+                self._write_csv(temporary)
+
+    def _write_coco(self, file: Path) -> None:
+        with file.open("w", encoding="utf-8") as stream:
+            separator = "[\n"
+            for source, image_id, poses in self._done():
+                for row in poses.to_coco(image_id):
+                    row["file_name"] = source.name
+                    stream.write(separator + json.dumps(row, allow_nan=False))
+                    separator = ",\n"
+            stream.write("[]\n" if separator == "[\n" else "\n]\n")
+
+    def _write_csv(self, file: Path) -> None:
+        # A file name need not be text; as a replacement, it stays readable.
+        with file.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+            writer = csv.DictWriter(stream, ["path", *row_columns(self.skeleton)])
+            writer.writeheader()
+            for source, _, poses in self._done():
+                writer.writerows({"path": str(source), **row} for row in poses.to_rows())
+
+    def _done(self) -> Iterator[tuple[Source, int, Poses]]:
+        skeleton = self.skeleton.to_dict()
+        for source, image_id in zip(self.sources, self._image_ids, strict=True):
+            line = self._journal.read(source.identity)
+            if line is not None and line["name"] == self._names[source.identity]:
+                assert image_id is not None  # such pictures are refused
+                yield source, image_id, Poses.from_dict({**line, "skeleton": skeleton})
+
+    def _files(self, source: Source, people: int) -> Iterator[Path]:
+        """What is written for a picture with so many people."""
+        name = self.folder / self._names[source.identity]
+        if "json" in self.kinds:
+            yield Path(f"{name}.json")
+        if "image" in self.kinds:
+            yield Path(f"{name}.png")
+        if "crops" in self.kinds:
+            yield from (Path(f"{name}.crops/{i}.png") for i in range(people))
+
+    def _check_not_overwriting(self) -> None:
+        """By the files' identity: names may differ in capitals, or be links."""
+        if not self.folder.exists():
+            return
+        originals = {}
+        for source in self.sources:
+            if isinstance(source.place, Path) and source.place.exists():
+                status = source.place.stat()
+                originals[status.st_dev, status.st_ino] = source
+        for source in self.sources:
+            for file in self._files(source, 0):
+                if file.exists():
+                    status = file.stat()
+                    original = originals.get((status.st_dev, status.st_ino))
+                    if original is not None:
+                        raise ConfigError(
+                            f"results would overwrite {original}; give another folder by --out"
+                        )
+
+
+class Journal:
+    """What is done, one JSON line a picture, so that an interrupted run can go on. A torn last line
+    is as good as none. Only the lines' places are held in memory.
+
+    Raises:
+        ConfigError: to go on under other settings than those that it began with.
+    """
+
+    def __init__(self, file: Path, settings: dict[str, Any], *, resume: bool) -> None:
+        self.file = file
+        self._settings = settings
+        self._places: dict[str, int] = {}
+        self._stream: IO[bytes] | None = None
+        if resume and file.exists():
+            self._open()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def read(self, key: str) -> dict[str, Any] | None:
+        """The last line of a key."""
+        if key not in self._places:
+            return None
+        with self.file.open("rb") as stream:
+            stream.seek(self._places[key])
+            line: dict[str, Any] = json.loads(stream.readline())
+        return line
+
+    def append(self, key: str, line: dict[str, Any]) -> None:
+        """Add a line."""
+        if self._stream is None:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = self.file.open("wb")
+            self._write({"schema": JOURNAL_VERSION, "settings": self._settings})
+        self._places[key] = self._write({"key": key, **line})
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._stream is not None:
+            self._stream.close()
+
+    def _write(self, content: dict[str, Any]) -> int:
+        assert self._stream is not None
+        place = self._stream.tell()
+        self._stream.write(json.dumps(content, allow_nan=False).encode() + b"\n")
+        self._stream.flush()
+        return place
+
+    def _open(self) -> None:
+        stream = self.file.open("r+b")
+        place = 0
+        for number, line in enumerate(stream):
+            if not line.endswith(b"\n"):
+                break
+            if number == 0:
+                self._check_settings(line)
+            else:
+                with suppress(KeyError, TypeError, ValueError):  # else that picture is done again
+                    self._places[json.loads(line)["key"]] = place
+            place += len(line)
+        if place == 0:  # not even the first line is whole
+            stream.close()
+            return
+        stream.seek(place)
+        stream.truncate()
+        self._stream = stream
+
+    def _check_settings(self, line: bytes) -> None:
+        try:
+            before = json.loads(line)["settings"]
+        except (KeyError, TypeError, ValueError):
+            before = None
+        if before == self._settings:
+            return
+        known = before if isinstance(before, dict) else {}
+        other = [key for key, value in self._settings.items() if known.get(key) != value]
+        raise ConfigError(
+            f"the results in {self.file.parent} were made with another {' and '.join(other)}; "
+            "repeat that, give another folder by --out, or leave out --resume to begin anew"
+        )
+
+
+def output_names(names: Sequence[str]) -> list[str]:
+    """For each picture's name a path without suffix, with forward slashes, no two the same on any
+    file system, and none where another has its crops."""
+    short = [_shortened(name) for name in names]
+    stems = [name.removesuffix(PurePosixPath(name).suffix) for name in short]
+    several = Counter(map(_folded, stems))
+    folders = {_folded(str(parent)) for name in short for parent in PurePosixPath(name).parents}
+    taken = {_folded(PurePosixPath(COCO_FILE).stem)}
+    last: dict[str, int] = defaultdict(lambda: 1)
+    chosen = []
+    for name, stem in zip(short, stems, strict=True):
+        candidate = stem if several[_folded(stem)] == 1 else name
+        while _folded(candidate) in taken or any(
+            _folded(candidate + ending) in folders for ending in (".crops", ".json", ".png")
+        ):
+            last[_folded(name)] += 1
+            candidate = f"{name}-{last[_folded(name)]}"
+        taken.add(_folded(candidate))
+        chosen.append(candidate)
+    return chosen
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _shortened(name: str) -> str:
+    path = PurePosixPath(name)
+    encoded = os.fsencode(path.name)
+    if len(encoded) <= LONGEST_NAME:
+        return name
+    stem = encoded[: LONGEST_NAME - len(os.fsencode(path.suffix))].decode("utf-8", "ignore")
+    return str(path.with_name(stem + path.suffix))
