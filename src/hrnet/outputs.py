@@ -249,8 +249,10 @@ class Journal:
             if number == 0:
                 self._check_settings(line)
             else:
-                with suppress(KeyError, TypeError, ValueError):  # else that picture is done again
-                    self._places[json.loads(line)["key"]] = place
+                with suppress(AttributeError, KeyError, TypeError, ValueError):  # done again
+                    content = json.loads(line)
+                    if {"name", "people"} <= content.keys():
+                        self._places[content["key"]] = place
             place += len(line)
         if place == 0:  # not even the first line is whole
             stream.close()
