@@ -1,10 +1,12 @@
 import json
+import sys
 
 import numpy as np
 import pytest
 
 from hrnet.drawing import draw_poses
-from hrnet.result import Poses
+from hrnet.errors import DataError, HRNetError
+from hrnet.result import Poses, row_columns
 from hrnet.skeletons import load_skeleton
 
 SKELETON = load_skeleton("coco17")
@@ -58,6 +60,121 @@ def test_coco_results():
     assert rows[1]["keypoints"][:6] == pytest.approx([20, 90, 0.9, 30, 90, 0.9])
     assert len(rows[1]["keypoints"]) == 51
     assert rows[0]["score"] == pytest.approx(0.9)
+
+
+def various():
+    rng = np.random.default_rng(0)
+    return poses(
+        people=3,
+        keypoints=rng.uniform(-50, 2000, (3, 17, 2)).astype(np.float32),
+        scores=rng.uniform(0, 1.2, (3, 17)).astype(np.float32),
+        boxes=np.float32([[1.25, 2, 30, 40], [-9, 0, 99, 98.7654], [5, 5, 6, 6]]),
+        box_scores=np.float32([1, 0.123456, 0]),
+        track_ids=np.array([4, 2, 9]),
+    )
+
+
+def test_json_comes_back_to_a_thousandth_of_a_pixel():
+    before = various()
+    after = Poses.from_dict(json.loads(json.dumps(before.to_dict())))
+    for name in ("keypoints", "scores", "boxes", "box_scores"):
+        value = getattr(after, name)
+        assert value.dtype == np.float32
+        np.testing.assert_allclose(value, getattr(before, name), atol=6e-4)
+    assert after.track_ids.tolist() == [4, 2, 9]
+    assert after.skeleton == SKELETON
+    assert after.box_source == "given"
+    assert after.to_dict() == Poses.from_dict(after.to_dict()).to_dict()
+    nobody = Poses.from_dict(poses(people=0).to_dict())
+    assert nobody.keypoints.shape == (0, 17, 2)
+    assert nobody.track_ids is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": 2}, "schema 2, not 1"),
+        ({"people": [{}]}, "KeyError: 'keypoints'"),
+        ({"people": None}, "TypeError"),
+        ({"skeleton": {"schema": 1, "name": "x"}}, "skeleton: keypoints"),
+        (
+            {"people": [{"keypoints": [[1, 2]] * 17}]},
+            r"an entry has shape \(17, 2\), not \(17, 3\)",
+        ),
+        ({"people": [{"keypoints": [[1, 2, float("nan")]] * 17}]}, "not finite"),
+    ],
+)
+def test_other_tables_are_no_poses(change, message):
+    with pytest.raises(DataError, match=message):
+        Poses.from_dict({**poses().to_dict(), **change})
+    with pytest.raises(DataError):
+        Poses.from_dict([])
+
+
+def test_coco_results_come_back_with_their_scores():
+    before = various()
+    rows = before.to_coco(image_id=3)
+    after = Poses.from_coco(rows, SKELETON)
+    np.testing.assert_allclose(after.keypoints, before.keypoints, atol=6e-4)
+    np.testing.assert_allclose(after.scores, before.scores, atol=6e-4)
+    np.testing.assert_allclose(after.pose_scores, before.pose_scores, atol=1e-3)
+    np.testing.assert_allclose(after.box_scores, before.box_scores, atol=1e-3)
+    assert after.box_source == "keypoints"
+    x, y = after.keypoints[1].T
+    assert after.boxes[1].tolist() == [x.min(), y.min(), x.max(), y.max()]
+    boxed = Poses.from_coco([{**row, "bbox": [1, 2, 3, 4]} for row in rows], SKELETON)
+    assert boxed.boxes[0].tolist() == [1, 2, 4, 6]
+    assert len(Poses.from_coco([], SKELETON)) == 0
+
+
+def test_other_rows_are_no_coco_results():
+    rows = poses().to_coco(1)
+    with pytest.raises(DataError, match=r"an entry has shape \(3,\), not \(51,\)"):
+        Poses.from_coco([{**rows[0], "keypoints": [1, 2, 3]}], SKELETON)
+    with pytest.raises(DataError, match="KeyError: 'score'"):
+        Poses.from_coco([{"keypoints": rows[0]["keypoints"]}], SKELETON)
+    with pytest.raises(DataError, match="several pictures; choose one image_id"):
+        Poses.from_coco(rows + poses().to_coco(2), SKELETON)
+
+
+def test_rows_are_one_a_person_with_every_number_by_name():
+    first, second, _ = various().to_rows()
+    assert list(first) == [*row_columns(SKELETON), "track_id"]
+    assert len(first) == 7 + 3 * 17 + 1
+    assert (second["person"], second["x1"], second["y2"]) == (1, -9, 98.765)
+    assert second["box_score"] == 0.123
+    x, y = various().keypoints[1, 16]
+    assert (second["right_ankle_x"], second["right_ankle_y"]) == pytest.approx((x, y), abs=6e-4)
+
+
+def test_a_dataframe_is_the_rows():
+    pandas = pytest.importorskip("pandas")
+    table = various().to_dataframe()
+    assert table.to_dict("records") == various().to_rows()
+    assert table["track_id"].tolist() == [4, 2, 9]
+    nobody = poses(people=0).to_dataframe()
+    assert nobody.shape == (0, 7 + 3 * 17)
+    assert pandas.concat([nobody, table])["nose_x"].notna().all()
+
+
+def test_supervision_gets_points_scores_and_boxes():
+    supervision = pytest.importorskip("supervision")
+    found = various().to_supervision()
+    assert isinstance(found, supervision.KeyPoints)
+    np.testing.assert_array_equal(found.xy, various().keypoints)
+    np.testing.assert_array_equal(found[1].data["xyxy"], various().boxes[1:2])
+    edges = [(a + 1, b + 1) for a, b in SKELETON.limb_indices]
+    image = np.zeros((99, 99, 3), np.uint8)
+    supervision.EdgeAnnotator(edges=edges).annotate(image, found)
+    assert len(poses(people=0).to_supervision()) == 0
+
+
+@pytest.mark.parametrize("name", ["pandas", "supervision"])
+def test_a_library_that_is_not_there_is_named(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, name, None)
+    method = {"pandas": "to_dataframe", "supervision": "to_supervision"}[name]
+    with pytest.raises(HRNetError, match=f"{method} needs {name}: pip install {name}"):
+        getattr(poses(), method)()
 
 
 def test_nobody():
