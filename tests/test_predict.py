@@ -1,7 +1,9 @@
 """The command line as a hostile or new user meets it."""
 
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -227,6 +229,133 @@ def test_a_picture_without_an_entry_is_left_out_and_named(predict, picture, tmp_
     assert result.code == 1
     assert result.err == "error: a.png: boxes.json has no boxes for it\n"
     assert visible(tmp_path / "out") == ["b.json", "b.png"]
+
+
+def test_a_tree_s_pictures_of_one_name_have_boxes_and_results_of_their_own(predict, tmp_path):
+    for folder, size in (("one", 40), ("two", 50)):
+        write_image(tmp_path / "in" / folder / "a.png", PICTURE[:size])
+    (tmp_path / "boxes.csv").write_text(
+        "name,x1,y1,x2,y2,score\none/a.png,1,2,30,38,0.5\ntwo/a.png,5,6,70,48,\n"
+    )
+    result = predict("in", "-r", "--boxes", "boxes.csv", "--out", "in/out", "--save", "json,crops")
+    assert result.code == 0
+    for folder, box, score in (("one", [1, 2, 30, 38], 0.5), ("two", [5, 6, 70, 48], 1)):
+        content = strictly(tmp_path / "in/out" / folder / "a.json")
+        (person,) = content["people"]
+        assert (person["box"], person["box_score"]) == (box, score)
+        points = np.array(person["keypoints"])
+        counted = points[:, 2][points[:, 2] > 0.2]
+        mean = counted.mean() if len(counted) else 0
+        assert person["score"] == pytest.approx(score * mean, abs=2e-3)
+        assert content["image"]["path"] == os.path.join("in", folder, "a.png")
+        crop = read_image(tmp_path / "in/out" / folder / "a.crops/0.png")
+        width, height = model_card(RECIPE).input_size
+        assert crop.shape == (height, width, 3)
+    # The results beside the pictures are not taken for pictures the next time.
+    assert "2 people in 2 pictures" in predict("in", "-r", "--out", "in/out").out
+
+
+def test_coco_detections_go_by_the_annotation_file_and_its_ids_come_back(predict, tmp_path):
+    for name in ("a.png", "b.png", "c.png"):
+        write_image(tmp_path / "val" / name, PICTURE)
+    images = [{"id": 70, "file_name": "a.png"}, {"id": 50, "file_name": "b.png"}]
+    (tmp_path / "val.json").write_text(json.dumps({"images": images}))
+    detection = {"image_id": 70, "category_id": 1, "bbox": [5, 6, 30, 40], "score": 0.5}
+    (tmp_path / "boxes.json").write_text(json.dumps([detection]))
+    given = ("--boxes", "boxes.json", "--annotations", "val.json", "--save", "coco")
+    result = predict("val", *given, "--out", "out")
+    assert result.code == 1
+    assert result.err == f"error: {os.path.join('val', 'c.png')}: val.json does not list it\n"
+    assert "1 person in 2 pictures" in result.out
+    assert visible(tmp_path / "out") == ["coco_results.json"]
+    (row,) = strictly(tmp_path / "out/coco_results.json")
+    assert (row["image_id"], row["file_name"]) == (70, "a.png")
+
+
+# --- many pictures --------------------------------------------------------------------------
+
+
+def test_quiet_prints_one_json_line_a_picture_and_errors_elsewhere(predict, picture, tmp_path):
+    (tmp_path / "bad.png").write_text("hello")
+    result = predict("bad.png", "a.png", "--quiet", "--out", "out")
+    assert result.code == 1
+    assert result.err == "error: bad.png is not a picture\n"
+    (line,) = result.out.splitlines()
+    assert json.loads(line) == strictly(tmp_path / "out/a.json")
+
+
+def test_a_picture_from_standard_input(predict, picture, tmp_path, monkeypatch):
+    data = picture.read_bytes()
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+    assert predict("-", "--out", "out").code == 0
+    assert strictly(tmp_path / "out/stdin.json")["image"]["width"] == 90
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"hello")))
+    assert predict("-").err == "error: standard input: the picture is not a picture\n"
+
+
+def test_a_name_with_a_dash_goes_behind_two(hrnet, weights_file, tmp_path):
+    write_image(tmp_path / "-x [1].png", PICTURE)
+    options = ("--model", weights_file, "--device", "cpu", "--out", "out", "--save", "json")
+    assert hrnet("predict", *options, "--", "-x [1].png").code == 0
+    assert visible(tmp_path / "out") == ["-x [1].json"]
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(
+    predict, tmp_path, monkeypatch, kind
+):
+    for number in range(5):
+        write_image(tmp_path / "in" / f"{number}.png", PICTURE[: 40 + number])
+    (tmp_path / "in/3.png").write_text("not yet a picture")
+    command = ("in", "--save", "image,coco,csv")
+    written = []
+
+    def interrupting(file, image):
+        if len(written) == 2:
+            os.kill(os.getpid(), kind)
+        write_image(file, image)
+        written.append(os.path.basename(file))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hrnet.outputs.write_image", interrupting)
+        result = predict(*command, "--out", "out")
+    assert result.code == 130
+    assert result.out == ""
+    assert result.err.endswith(
+        "interrupted; 2 pictures of 5 are done; to go on, repeat the command with --resume\n"
+    )
+    assert not {"coco_results.json", "poses.csv"} & set(visible(tmp_path / "out"))
+
+    early = (tmp_path / "out/0.png").stat().st_mtime_ns
+    result = predict(*command, "--out", "out", "--resume")
+    assert result.code == 1
+    assert "2 people in 2 pictures; 2 pictures were done before; 1 picture could" in result.out
+    write_image(tmp_path / "in/3.png", PICTURE[:43])
+    result = predict(*command, "--out", "out", "--resume")
+    assert (result.code, result.err) == (0, "")
+    assert "1 person in 1 picture; 4 pictures were done before; results" in result.out
+    assert (tmp_path / "out/0.png").stat().st_mtime_ns == early
+
+    assert predict(*command, "--out", "whole").code == 0
+    assert visible(tmp_path / "out") == visible(tmp_path / "whole")
+    # Points of a random network's flat heatmaps differ by rounding, as the batches do.
+    found, expected = (strictly(tmp_path / out / "coco_results.json") for out in ("out", "whole"))
+    for key in ("image_id", "file_name"):
+        assert [row[key] for row in found] == [row[key] for row in expected]
+    np.testing.assert_allclose(
+        *([r["score"] for r in rows] for rows in (found, expected)), atol=2e-3
+    )
+    (header, *lines) = (tmp_path / "out/poses.csv").read_text().splitlines()
+    assert header == (tmp_path / "whole/poses.csv").read_text().splitlines()[0]
+    paths = [os.path.join("in", f"{number}.png") for number in range(5)]
+    assert [line.split(",")[:2] for line in lines] == [[path, "0"] for path in paths]
+    result = predict(*command, "--flip-test", "--out", "out", "--resume")
+    refused(result, "the results in out were made with another flip test", "leave out --resume")
+
+
+def test_an_unknown_kind_of_output_is_refused_with_the_nearest(predict, picture, tmp_path):
+    refused(predict("a.png", "--save", "json,imag"), "called 'imag'; did you mean image?")
+    assert not (tmp_path / "predictions").exists()
 
 
 # --- models and devices ---------------------------------------------------------------------
