@@ -28,8 +28,11 @@ class PoseEstimator:
         poses.keypoints                     # (P, K, 2)
 
     Args:
-        model: name of a model (`hrnet.list_models()`), a .safetensors file, or None for the
-            model in the package.
+        model: name of a model (`hrnet.list_models()`); a weights file that carries its card, or a
+            published one under its published name; "hf:owner/name"; or None for the model in the
+            package.
+        weights: "default" for the model's own, fetched where need be; None for random ones; or a
+            file, URL or "hf:owner/name" that fits the model.
         device: "auto", or PyTorch's name, such as "cpu" or "cuda:1".
         flip_test: average with the prediction for the mirrored picture: a little more accurate,
             half as fast.
@@ -38,13 +41,15 @@ class PoseEstimator:
 
     Raises:
         ConfigError: no such model or device, or a padding or batch size that is not positive.
-        WeightsError: the weights file is missing or broken.
+        WeightsError: the weights are missing, broken, or do not fit.
+        DownloadError: the weights cannot be fetched.
     """
 
     def __init__(
         self,
         model: str | Path | None = None,
         *,
+        weights: str | Path | None = "default",
         device: str = "auto",
         flip_test: bool = False,
         padding: float | None = None,
@@ -54,7 +59,7 @@ class PoseEstimator:
             raise ConfigError(f"batch_size is {batch_size}; it must be at least 1")
         if padding is not None and not 0 < padding < float("inf"):
             raise ConfigError(f"padding is {padding}; it must be positive, such as 1.25")
-        self.runner = load_runner(model, device=device, flip_test=flip_test)
+        self.runner = load_runner(model, weights=weights, device=device, flip_test=flip_test)
         self.card = self.runner.card
         self.flip_test = flip_test
         self.padding = self.card.padding if padding is None else padding

@@ -16,8 +16,12 @@ class BoxSource(StrEnum):
 def evaluate(
     data: Annotated[Path, typer.Option(help="Annotation file in COCO's keypoint format.")],
     model: Annotated[
-        str | None, typer.Option(help="A model's name or a weights file. [default: the packaged]")
+        str | None,
+        typer.Option(help="A model's name, a file, or hf:owner/name. [default: the packaged]"),
     ] = None,
+    weights: Annotated[
+        str, typer.Option(help="A file, URL or hf:owner/name of other weights for the model.")
+    ] = "default",
     boxes: Annotated[
         BoxSource, typer.Option(help="gt: the file's own, true boxes.")
     ] = BoxSource.gt,
@@ -41,7 +45,7 @@ def evaluate(
     from hrnet.evaluation.evaluate import evaluate as run
     from hrnet.files import atomic_write
 
-    estimator = PoseEstimator(model, device=device, flip_test=flip_test)
+    estimator = PoseEstimator(model, weights=weights, device=device, flip_test=flip_test)
     errors = Console(stderr=True)
     # Elsewhere than on a terminal it would leave an empty line.
     with Progress(console=errors, disable=not errors.is_terminal, transient=True) as progress:

@@ -23,8 +23,12 @@ def predict(
         ),
     ],
     model: Annotated[
-        str | None, typer.Option(help="A model's name or a weights file. [default: the packaged]")
+        str | None,
+        typer.Option(help="A model's name, a file, or hf:owner/name. [default: the packaged]"),
     ] = None,
+    weights: Annotated[
+        str, typer.Option(help="A file, URL or hf:owner/name of other weights for the model.")
+    ] = "default",
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Search subfolders of folders too.")
     ] = False,
@@ -82,7 +86,7 @@ def predict(
     identities = [source.identity for source in found]
     ids = image_ids(identities, annotations)
     given = None if boxes is None else BoxesFile(boxes, identities, ids)
-    estimator = PoseEstimator(model, device=device, flip_test=flip_test)
+    estimator = PoseEstimator(model, weights=weights, device=device, flip_test=flip_test)
     outputs = Outputs(
         out,
         kinds,
@@ -90,6 +94,7 @@ def predict(
         image_ids=ids if annotations is not None else _unique(ids),
         settings={
             "model": str(model or estimator.card.name),
+            "weights": weights,
             "flip test": flip_test,
             "boxes": _hash(boxes),
             "annotations": _hash(annotations),

@@ -23,14 +23,20 @@ class Runner(Protocol):
 
 
 def load_runner(
-    model: str | Path | None = None, *, device: str = "auto", flip_test: bool = False
+    model: str | Path | None = None,
+    *,
+    weights: str | Path | None = "default",
+    device: str = "auto",
+    flip_test: bool = False,
 ) -> Runner:
-    """A model ready to run, by name, from a weights file, or (None) the one in the package.
+    """A model ready to run; `model` and `weights` as in `hrnet.create_model`.
 
     Raises:
         ConfigError: no such model or device.
-        WeightsError: the weights are missing or broken.
+        WeightsError: the weights are missing, broken, or do not fit.
+        DownloadError: the weights cannot be fetched.
     """
     from hrnet.runtime.torch import TorchRunner
 
-    return TorchRunner(create_model(model, flip_test=flip_test), find_card(model), device)
+    pose_model = create_model(model, weights=weights, flip_test=flip_test)
+    return TorchRunner(pose_model, find_card(model), device)
