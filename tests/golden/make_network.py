@@ -15,7 +15,13 @@ import torch
 from rule import CASES, case_name, fill, picture
 
 
-def official_network(lib: Path, base_channel: int, joints: int) -> torch.nn.Module:
+def official_network(
+    lib: Path,
+    base_channel: int,
+    joints: int,
+    num_modules: tuple[int, int, int] = (1, 4, 3),
+    num_blocks: int = 4,
+) -> torch.nn.Module:
     sys.path.insert(0, str(lib))
     from models.pose_hrnet import get_pose_net
 
@@ -24,7 +30,7 @@ def official_network(lib: Path, base_channel: int, joints: int) -> torch.nn.Modu
             "NUM_MODULES": modules,
             "NUM_BRANCHES": branches,
             "BLOCK": "BASIC",
-            "NUM_BLOCKS": [4] * branches,
+            "NUM_BLOCKS": [num_blocks] * branches,
             "NUM_CHANNELS": [base_channel * 2**b for b in range(branches)],
             "FUSE_METHOD": "SUM",
         }
@@ -32,9 +38,9 @@ def official_network(lib: Path, base_channel: int, joints: int) -> torch.nn.Modu
     extra = {
         "PRETRAINED_LAYERS": ["*"],
         "FINAL_CONV_KERNEL": 1,
-        "STAGE2": stage(1, 2),
-        "STAGE3": stage(4, 3),
-        "STAGE4": stage(3, 4),
+        "STAGE2": stage(num_modules[0], 2),
+        "STAGE3": stage(num_modules[1], 3),
+        "STAGE4": stage(num_modules[2], 4),
     }
     return get_pose_net(
         {"MODEL": {"EXTRA": extra, "NUM_JOINTS": joints, "INIT_WEIGHTS": False}}, is_train=False

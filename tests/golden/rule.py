@@ -11,20 +11,25 @@ def numbers(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(zlib.crc32(name.encode())).random(shape) * 2 - 1
 
 
+def tensor(name: str, shape: tuple[int, ...]) -> torch.Tensor:
+    """The weight or statistic of that name, such that activations stay near 1."""
+    if name.endswith("num_batches_tracked"):
+        return torch.zeros(shape, dtype=torch.int64)
+    values = numbers(name, shape)
+    if len(shape) == 4:
+        values *= np.sqrt(3 / np.prod(shape[1:]))
+    elif name.endswith(("running_var", "weight")):
+        values = 0.75 + values / 4
+    else:
+        values /= 10
+    return torch.from_numpy(values).float()
+
+
 def fill(network: torch.nn.Module) -> None:
-    """Set every weight and statistic by its name, so that activations stay near 1."""
+    """Set every weight and statistic by its name."""
     state = network.state_dict()
-    for name, tensor in state.items():
-        if name.endswith("num_batches_tracked"):
-            continue
-        values = numbers(name, tuple(tensor.shape))
-        if tensor.ndim == 4:
-            values *= np.sqrt(3 / np.prod(tensor.shape[1:]))
-        elif name.endswith(("running_var", "weight")):
-            values = 0.75 + values / 4
-        else:
-            values /= 10
-        state[name] = torch.from_numpy(values).to(tensor.dtype)
+    for name, value in state.items():
+        state[name] = tensor(name, tuple(value.shape))
     network.load_state_dict(state)
     network.eval()
 
