@@ -338,8 +338,7 @@ def main(folder: Path, schemes: Sequence[str]) -> None:
             if schemes and scheme not in schemes:
                 continue
             shapes, arrays = pool.apply(make, (folder, builder))
-            if builder is not semantic_w48_aligned:  # the keys are those of semantic_w48
-                write_keys(scheme, shapes)
+            write_keys(scheme, shapes)
             golden |= {f"{scheme}_{name}": values for name, values in arrays.items()}
             deviation = {n: f"{v.std():.2f}" for n, v in arrays.items() if v.ndim == 3}
             print(f"{scheme:24} {len(shapes)} keys, deviation {deviation}", flush=True)
