@@ -13,9 +13,9 @@ from hrnet.zoo.weights import cost
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- models: begin -->", "<!-- models: end -->"
-HEADER = "| model | input | codec | parameters | multiply-adds | published | weights |\n" + (
-    "|---|---|---|---|---|---|---|"
-)
+HEADER = """\
+| model | input | codec | parameters | multiply-adds | published | weights |
+|---|---|---|---|---|---|---|"""
 
 
 def row(card: ModelCard) -> str:
@@ -33,7 +33,7 @@ def row(card: ModelCard) -> str:
                 card.codec.kind,
                 f"{parameters / 1e6:.1f} M",
                 f"{multiply_adds / 1e9:.2f} G",
-                f"{figure.metric} {figure.value:g}" if figure else "",
+                f"{figure.metric} {figure.value:g}, {figure.data}" if figure else "",
                 f"[by hand]({weights.page})" if weights.page else where,
             )
         )
@@ -67,18 +67,24 @@ def models_page() -> str:
 
 
 def with_table(readme: str) -> str:
-    """The README with the table of COCO's models between its marks."""
+    """The README with the table of the models measured on COCO between its marks."""
     before, _, rest = readme.partition(BEGIN)
     _, _, after = rest.partition(END)
-    table = "\n".join([HEADER, *map(row, tables()["coco17"])])
+    cards = [c for c in tables()["coco17"] if c.figures and c.figures[0].data == "COCO val2017"]
+    table = "\n".join([HEADER, *map(row, cards)])
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
-def main() -> None:
-    pages = {"docs/models.md": models_page()}
+def pages() -> dict[str, str]:
+    """All pages that have tables, by their path in the repository."""
+    result = {"docs/models.md": models_page()}
     for name in ("README.md", "README.zh-CN.md"):
-        pages[name] = with_table((ROOT / name).read_text(encoding="utf-8"))
-    for name, text in pages.items():
+        result[name] = with_table((ROOT / name).read_text(encoding="utf-8"))
+    return result
+
+
+def main() -> None:
+    for name, text in pages().items():
         with atomic_write(ROOT / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
