@@ -82,7 +82,14 @@ SCHEMES = [
         None,
     ),
     ("timm_w32_features", {}, False, "backbone without a head", "unknown, assumed nearest", None),
-    ("deeplabcut_w32", {}, False, "backbone without a head", "unknown, assumed nearest", None),
+    (
+        "deeplabcut_w32",
+        {"num_joints": 39},
+        True,
+        "DeepLabCut network",
+        "nearest (as every DeepLabCut network)",
+        None,
+    ),
     (
         "semantic_w48",
         {"base_channel": 48, "upsampling": "bilinear"},

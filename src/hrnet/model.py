@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hrnet.codec import HeatmapCodec
+from hrnet.network import HighResolutionNet
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -32,7 +33,7 @@ class PoseModel(nn.Module):
 
     def __init__(
         self,
-        network: nn.Module,
+        network: HighResolutionNet,
         codec: HeatmapCodec,
         flip_order: Sequence[int],
         *,

@@ -29,6 +29,8 @@ class _Head:
         upsampling: of the networks that have it.
         names: pattern and replacement that make names of ours of its own; empty for the heads
             that do not give heatmaps.
+        version: which head of ours it is.
+        transposed: whether its last layer is a transposed convolution, 1x1: input channels first.
     """
 
     title: str
@@ -36,10 +38,11 @@ class _Head:
     upsampling: str | None
     names: tuple[tuple[str, str], ...] = ()
     version: Literal["v1", "v2"] | None = None
+    transposed: bool = False
 
 
-# The more particular before the more general; names are without the network's prefix, and those
-# outside of the backbone in MMPose's files begin with head. or keypoint_head. there.
+# The more particular before the more general; names are without the network's prefix. Those that
+# stand beside the backbone begin with head. or keypoint_head. (MMPose), or heads. (DeepLabCut).
 _HEADS = (
     _Head(
         "network for faces or hands by MMPose",
@@ -76,6 +79,14 @@ _HEADS = (
         "classification network",
         r"(incre_modules|downsamp_modules|classifier|fc)\.|final_layer\.[01]\.|head\.\d\.\d",
         "nearest",
+    ),
+    _Head(
+        "DeepLabCut network",
+        r"heads\.\w+\.heatmap_head\.deconv_layers\.0\.",
+        "nearest",
+        ((r"heads\.\w+\.heatmap_head\.deconv_layers\.0\.", "final_layer."),),
+        "v1",
+        transposed=True,
     ),
     _Head("segmentation network", r"last_layer\.", "bilinear"),
     _Head("HigherHRNet", r"(keypoint_head\.|head\.)?(final_layers|deconv_layers)\.", "nearest"),
@@ -155,7 +166,10 @@ def load_weights(
     for name, key in names.items():
         target = _our_name(name, kind)
         if target in expected and not (head == "skip" and _is_head(target)):
-            found[target] = checkpoint.tensors[key]
+            tensor = checkpoint.tensors[key]
+            if kind is not None and kind.transposed and target == "final_layer.weight":
+                tensor = tensor.transpose(0, 1) if tensor.ndim == 4 else tensor
+            found[target] = tensor
         elif target is not None and _is_head(target) and head == "skip":
             skipped[key] = "the head, as asked"
         elif _LOWER_FUSION.match(name):
@@ -201,7 +215,8 @@ def load_weights(
 def _without_prefix(tensors: dict[str, Tensor], file: str | Path) -> tuple[str, dict[str, str]]:
     """The network's prefix, and {name without it: key in the file}.
 
-    MMPose has the head beside the backbone: "backbone.conv1.weight", "head.final_layer.weight".
+    MMPose has the head beside the backbone ("backbone.conv1.weight", "head.final_layer.weight"),
+    DeepLabCut too ("backbone.model.conv1.weight", "heads.bodypart.heatmap_head. ...").
     """
     prefixes = [key.removesuffix(_ANCHOR) for key in tensors if key.endswith(_ANCHOR)]
     if not prefixes:
@@ -214,10 +229,12 @@ def _without_prefix(tensors: dict[str, Tensor], file: str | Path) -> tuple[str, 
         )
     prefix = prefixes[0]
     names = {key.removeprefix(prefix): key for key in tensors if key.startswith(prefix)}
-    outer = prefix.removesuffix("backbone.")
-    if outer != prefix:
+    outer, backbone, _ = prefix.rpartition("backbone.")
+    if backbone:
         for key in tensors:
-            if key.startswith((f"{outer}head.", f"{outer}keypoint_head.")):
+            if key.startswith(
+                tuple(outer + head for head in ("head.", "keypoint_head.", "heads."))
+            ):
                 names[key.removeprefix(outer)] = key
     return prefix, names
 
