@@ -95,7 +95,7 @@ SCHEMES = [
         {"base_channel": 48, "upsampling": "bilinear"},
         False,
         "segmentation network",
-        "bilinear (as every segmentation network)",
+        "bilinear (as every segmentation network, corners assumed not aligned)",
         None,
     ),
     ("higher_w32", {}, False, "HigherHRNet", "nearest (as every HigherHRNet)", None),

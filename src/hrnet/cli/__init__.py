@@ -32,6 +32,7 @@ def main() -> None:
     """Run the command line; a user's mistake is one sentence and exit code 2."""
     # A broken picture is one sentence of ours, without OpenCV's report from its own sources.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # so is a hub that cannot be reached
     try:
         app()
     except HRNetError as error:

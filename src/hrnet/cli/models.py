@@ -43,10 +43,10 @@ def list_(
             typer.echo(f"{card.name}\t{card.skeleton.name}\t{card.description}")
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("name", "points", "figure", "weights"):
+    for column in ("name", "published", "weights"):
         table.add_column(column, no_wrap=True)
     for card in cards:
-        table.add_row(card.name, card.skeleton.name, headline(card), _where(card.weights))
+        table.add_row(card.name, _headline(card), _where(card.weights))
     console.print(table)
 
 
@@ -134,7 +134,7 @@ def push(
     Console(soft_wrap=True, highlight=False, markup=False).print(url)
 
 
-def headline(card: "ModelCard") -> str:
+def _headline(card: "ModelCard") -> str:
     """The first of a card's figures, as in "AP 0.749"."""
     return f"{card.figures[0].metric} {card.figures[0].value:g}" if card.figures else ""
 

@@ -41,6 +41,10 @@ class _Head:
     transposed: bool = False
 
 
+# Nothing in a file but MMPose's settings tells whether its network aligned the corners when it
+# upsampled, and of all these repositories only this one can.
+_SEGMENTATION = "segmentation network"
+
 # The more particular before the more general; names are without the network's prefix. Those that
 # stand beside the backbone begin with head. or keypoint_head. (MMPose), or heads. (DeepLabCut).
 _HEADS = (
@@ -88,7 +92,7 @@ _HEADS = (
         "v1",
         transposed=True,
     ),
-    _Head("segmentation network", r"last_layer\.", "bilinear"),
+    _Head(_SEGMENTATION, r"last_layer\.", "bilinear"),
     _Head("HigherHRNet", r"(keypoint_head\.|head\.)?(final_layers|deconv_layers)\.", "nearest"),
     _Head(
         "pose network",
@@ -279,7 +283,8 @@ def _check_upsampling(
             f"{network.upsampling}, so that its results would be wrong; make it with "
             f"HighResolutionNet(..., upsampling={how!r})"
         )
-    return f"{how} ({evidence})"
+    corners = ", corners assumed not aligned" if kind and kind.title == _SEGMENTATION else ""
+    return f"{how} ({evidence}{corners})"
 
 
 def _check_width(network: HighResolutionNet, found: dict[str, Tensor], file: str | Path) -> None:
