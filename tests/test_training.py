@@ -4,10 +4,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import hrnet
-from hrnet.errors import ConfigError, DataError
+from hrnet.errors import ConfigError, DataError, WeightsError
 from hrnet.training.losses import joints_cross_entropy, joints_mse
 from hrnet.training.recipe import load_recipe
 from hrnet.training.run import train
@@ -162,6 +162,24 @@ def test_a_run_starts_from_weights(eight_people, tmp_path):
     assert torch.allclose(a["conv2.weight"], b["conv2.weight"])
     written = json.loads((tmp_path / "second" / "recipe.json").read_text())
     assert written["training"]["start_from"] == str(first)
+
+
+def test_a_run_starts_from_a_file_without_a_head(eight_people, tmp_path):
+    first = load_file(train(recipe(eight_people, "training.steps=1"), tmp_path / "first"))
+    backbone = tmp_path / "backbone.safetensors"
+    save_file({k: t for k, t in first.items() if not k.startswith("final_layer")}, backbone)
+    changes = (
+        "training.steps=1",
+        f"training.start_from={backbone}",
+        "training.learning_rate=1e-12",
+        "training.seed=5",
+    )
+    with pytest.raises(WeightsError, match="has no pose head"):
+        train(recipe(eight_people, *changes), tmp_path / "second")
+    skipping = recipe(eight_people, *changes, "training.start_head=skip")
+    second = load_file(train(skipping, tmp_path / "third"))
+    assert torch.allclose(first["conv2.weight"], second["conv2.weight"])
+    assert not torch.allclose(first["final_layer.weight"], second["final_layer.weight"])
 
 
 def test_nothing_to_resume_and_other_keypoints_are_refused(eight_people, tmp_path):

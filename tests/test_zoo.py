@@ -274,3 +274,8 @@ def test_sizes_that_a_card_declares_are_bounded(tmp_path):
     ):
         with pytest.raises(ConfigError, match=key):
             validate(ModelCard, merged(table, change), "card x")
+
+
+def test_a_published_file_name_belongs_to_one_model():
+    names = [model_card(name).weights.file for name in hrnet.list_models()]
+    assert len(set(names)) == len(names)
