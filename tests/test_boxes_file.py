@@ -194,3 +194,10 @@ def test_scores_come_through_the_check(boxes):
     checked, scores = check_boxes(boxes({"a.jpg": [[*FIRST, 0.25]]}, A).of(A), 90, 60)
     np.testing.assert_array_equal(checked, [FIRST])
     assert scores.tolist() == [0.25]
+
+
+def test_a_csv_row_without_a_name_is_refused(tmp_path):
+    file = tmp_path / "boxes.csv"
+    file.write_text("x1,y1,x2,y2,name\n1,2,3,4\n")
+    with pytest.raises(BoxError, match=r"boxes.csv, line 2: there is no name"):
+        BoxesFile(file, ["a.jpg"])

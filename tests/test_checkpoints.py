@@ -226,8 +226,15 @@ def test_other_networks_are_refused(tmp_path, weights):
     for bad in (float("nan"), float("inf")):
         broken = {**weights, "bn1.bias": torch.full_like(weights["bn1.bias"], bad)}
         refused(file(broken), "bn1.bias in .* holds NaN or infinity")
-    whole_numbers = {**weights, "bn1.bias": torch.ones(64, dtype=torch.int64)}
-    refused(file(whole_numbers), "bn1.bias in .* is of torch.int64")
+    bias = weights["bn1.bias"]
+    for odd, what in (
+        (bias.long(), "torch.int64"),
+        (bias.to(torch.complex64), "torch.complex64"),
+        (bias.to(torch.float8_e4m3fn), "torch.float8_e4m3fn"),
+        (bias.to_sparse(), "torch.sparse_coo"),
+        (bias.to("meta"), "on meta"),
+    ):
+        refused(file({**weights, "bn1.bias": odd}), f"bn1.bias in .* {what}.*; save ordinary")
 
 
 def test_settings_in_the_file_say_how_it_upsamples(tmp_path, weights):
@@ -259,6 +266,15 @@ def test_the_head_can_be_left_as_it_is(tmp_path, weights):
     assert len(report.loaded) == len(weights) - 2
 
 
+def test_halved_weights_load(tmp_path, weights):
+    """With batch norm's counters, which `network.half()` leaves and a careless cast does not."""
+    torch.save({k: t.half() for k, t in weights.items()}, tmp_path / "x.pth")
+    network = small_network()
+    load_weights(network, tmp_path / "x.pth")
+    assert torch.equal(network.conv1.weight, weights["conv1.weight"].half().float())
+    assert network.bn1.num_batches_tracked.dtype == torch.int64
+
+
 def test_files_of_old_pytorch_lack_the_count_of_batches(tmp_path, weights):
     old = {k: t for k, t in weights.items() if not k.endswith("num_batches_tracked")}
     torch.save(old, tmp_path / "x.pth")
@@ -268,10 +284,14 @@ def test_files_of_old_pytorch_lack_the_count_of_batches(tmp_path, weights):
 
 def test_the_report_is_readable(tmp_path, weights):
     without_head = {f"model.{k}": t for k, t in weights.items() if "final_layer" not in k}
-    torch.save({"model": {**without_head, "fc.bias": torch.ones(3)}}, tmp_path / "x.pth")
+    torch.save(
+        {"model": {**without_head, "fc.bias": torch.ones(3), "model.x": torch.ones(1)}},
+        tmp_path / "x.pth",
+    )
     report = load_weights(small_network(), tmp_path / "x.pth", head="skip")
     assert str(report) == (
         f"{tmp_path / 'x.pth'} (backbone without a head): {len(without_head)} entries loaded\n"
+        "  1 skipped, such as model.x: not a part of HRNet\n"
         "  1 skipped, such as fc.bias: not under model., where the network is\n"
         "  2 not in the file: final_layer.weight, final_layer.bias\n"
         "  upsampling: unknown, assumed nearest"

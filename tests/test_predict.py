@@ -358,6 +358,12 @@ def test_an_unknown_kind_of_output_is_refused_with_the_nearest(predict, picture,
     assert not (tmp_path / "predictions").exists()
 
 
+@pytest.mark.parametrize("threshold", ["nan", "inf"])
+def test_a_threshold_that_is_no_number_is_refused(predict, picture, tmp_path, threshold):
+    refused(predict("a.png", "--out", "out", "--threshold", threshold), "--threshold is", "0.2")
+    assert not (tmp_path / "out").exists()
+
+
 # --- models and devices ---------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,12 +76,14 @@ def predict(
     from rich.progress import Progress
 
     from hrnet.detection.boxes_file import BoxesFile, image_ids
-    from hrnet.errors import BoxError, HRNetError
+    from hrnet.errors import BoxError, ConfigError, HRNetError
     from hrnet.estimator import PoseEstimator
     from hrnet.outputs import Outputs, parse_kinds
     from hrnet.sources import find_sources
 
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    if not isfinite(threshold):
+        raise ConfigError(f"--threshold is {threshold}; it must be a number such as 0.2")
     kinds = parse_kinds(save)
     found = find_sources(sources, recursive=recursive, skip=out)
     identities = [source.identity for source in found]

@@ -142,6 +142,8 @@ class BoxesFile:
                         continue
                     values = dict(zip(columns, cells, strict=False))
                     numbers = [values.get(name, "") for name in CSV_COLUMNS[1:]]
+                    if "name" not in values:
+                        raise BoxError(f"{self.file}, line {reader.line_num}: there is no name")
                     of_picture = boxes.setdefault(values["name"], [])
                     if not any(numbers):
                         continue

@@ -136,11 +136,9 @@ def _stand_in(name: str) -> type[_Inert]:
 def _find_weights(content: Any, depth: int = 0) -> dict[str, Tensor] | None:
     if not isinstance(content, Mapping) or depth > 3:
         return None
-    tensors = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
-    if tensors:
-        return tensors
     inner = (_find_weights(content.get(key), depth + 1) for key in _WRAPPERS)
-    return next((tensors for tensors in inner if tensors is not None), None)
+    tensors = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
+    return next((found for found in inner if found is not None), tensors or None)
 
 
 def _described(content: Any) -> str:

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from hrnet.errors import WeightsError
 from hrnet.network import HighResolutionNet
 from hrnet.zoo.checkpoints import Checkpoint, read_checkpoint
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_COUNTERS = (*_FLOATS, torch.int64, torch.int32)  # net.half() casts those of batch norm too
 
 # Every HRNet has it, once: what stands before it is the prefix of the whole network's names.
 _ANCHOR = "transition1.0.0.weight"
@@ -181,7 +185,8 @@ def load_weights(
         elif _BODY.match(name):
             strange.append(key)
         else:
-            skipped[key] = f"head of a {kind.title}" if kind else "not a part of HRNet"
+            is_head = kind is not None and re.match(kind.pattern, name)
+            skipped[key] = f"head of a {kind.title}" if kind and is_head else "not a part of HRNet"
     for key in checkpoint.tensors.keys() - names.values():
         skipped[key] = f"not under {prefix}, where the network is"
 
@@ -338,8 +343,13 @@ def _check_shapes(expected: dict[str, Tensor], found: dict[str, Tensor], file: s
             f"with {tuple(found[name].shape)}, not {tuple(expected[name].shape)}"
         )
     for name, tensor in found.items():
-        if tensor.is_floating_point() != expected[name].is_floating_point():
-            raise WeightsError(f"{name} in {file} is of {tensor.dtype}; take other weights")
+        plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+        numbers = _FLOATS if expected[name].is_floating_point() else _COUNTERS
+        if not plain or tensor.dtype not in numbers:
+            raise WeightsError(
+                f"{name} in {file} is a {tensor.layout} of {tensor.dtype} on {tensor.device}; save "
+                "ordinary floating-point weights"
+            )
 
 
 def _listed(names: Iterable[str]) -> str:
