@@ -1,6 +1,5 @@
 """Files and pictures from the network: whole and as expected, or one sentence on why not."""
 
-import hashlib
 import os
 import re
 import socket
@@ -24,6 +23,7 @@ from urllib.request import (
 )
 
 from hrnet.errors import ConfigError, DownloadError
+from hrnet.files import sha256_of
 
 TIMEOUT = 30.0  # seconds that a server may be silent
 ATTEMPTS = 5  # connections for one file before giving up
@@ -101,14 +101,14 @@ def read_url(url: str, *, max_bytes: int) -> bytes:
 def _download(url: str, file: Path, sha256: str) -> None:
     part, version_file = (file.with_name(file.name + suffix) for suffix in (".part", ".etag"))
     # A process that was killed just before the renaming left a whole part file.
-    if not (part.is_file() and _digest(part).startswith(sha256)):
+    if not (part.is_file() and sha256_of(part).startswith(sha256)):
         with part.open("ab") as body, _progress_bar(file.name) as progress:
             copy = _Copy(body, version_file, progress)
             if body.tell() and version_file.is_file():
                 copy.version = version_file.read_text("ascii", errors="replace")
             _fetch(url, copy, MAX_FILE_BYTES)
             os.fsync(body.fileno())  # the name must not outlive a power cut that the bytes do not
-    digest = _digest(part)
+    digest = sha256_of(part)
     version_file.unlink(missing_ok=True)
     if not digest.startswith(sha256):
         part.unlink()
@@ -117,11 +117,6 @@ def _download(url: str, file: Path, sha256: str) -> None:
             f"{digest[: len(sha256)]}, not {sha256})"
         )
     part.replace(file)
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and the folder for those that can be fetched again."""
 
+import hashlib
 import os
 import re
 import tempfile
@@ -33,6 +34,12 @@ def atomic_write(file: str | Path) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def sha256_of(file: Path) -> str:
+    """The hexadecimal digest of a file, read in pieces."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def cache_folder() -> Path:

@@ -190,9 +190,9 @@ def _unique(ids: Sequence[int | None]) -> Sequence[int | None]:
 
 
 def _hash(file: Path | None) -> str | None:
-    import hashlib
+    from hrnet.files import sha256_of
 
-    return None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
+    return None if file is None else sha256_of(file)
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.zoo import create_model, find_card
+from hrnet.zoo import load_model
 from hrnet.zoo.card import ModelCard
 
 
@@ -38,5 +38,4 @@ def load_runner(
     """
     from hrnet.runtime.torch import TorchRunner
 
-    pose_model = create_model(model, weights=weights, flip_test=flip_test)
-    return TorchRunner(pose_model, find_card(model), device)
+    return TorchRunner(*load_model(model, weights=weights, flip_test=flip_test), device)

@@ -73,6 +73,16 @@ def create_model(
         WeightsError: the weights are missing, broken, or do not fit.
         DownloadError: the weights cannot be fetched.
     """
+    return load_model(model, weights=weights, flip_test=flip_test)[0]
+
+
+def load_model(
+    model: str | Path | None = None,
+    *,
+    weights: str | Path | None = "default",
+    flip_test: bool = False,
+) -> tuple["PoseModel", ModelCard]:
+    """The model of `create_model` and its card, looked up (and its file checked) once."""
     from hrnet.zoo.loading import load_weights
     from hrnet.zoo.weights import build_model
 
@@ -84,7 +94,7 @@ def create_model(
         load_weights(pose_model.network, file)
     elif weights is not None:
         load_weights(pose_model.network, find_weights(weights))
-    return pose_model.eval()
+    return pose_model.eval(), card
 
 
 def find_weights(weights: str | Path) -> Path:

@@ -192,7 +192,7 @@ def load_weights(
 
     _check_width(network, found, file)
     missing = [name for name in expected if name not in found]
-    _check_head(network, kind, found, missing, head, file)
+    _check_head(network, kind, found, head, file)
     _check_shapes(expected, found, file)
     needed = [
         name
@@ -306,7 +306,6 @@ def _check_head(
     network: HighResolutionNet,
     kind: _Head | None,
     found: dict[str, Tensor],
-    missing: list[str],
     head: str,
     file: str | Path,
 ) -> None:

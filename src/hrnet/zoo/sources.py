@@ -1,14 +1,12 @@
 """Where weights files come from: the package, the cache folder, a URL, or Hugging Face's hub."""
 
-import hashlib
 import re
 from importlib.resources import as_file, files
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from hrnet.downloads import download
 from hrnet.errors import ConfigError, WeightsError
-from hrnet.files import cache_file
+from hrnet.files import cache_file, sha256_of
 from hrnet.zoo.card import WeightsCard
 from hrnet.zoo.hub import HUB, fetch
 
@@ -27,23 +25,24 @@ def weights_file(weights: WeightsCard) -> Path:
         with as_file(_PACKAGED / weights.file) as file:  # a wheel is unpacked: the file stays
             return file
     file = cached_file(weights)
-    if weights.url is not None and not file.is_file():
-        assert weights.sha256 is not None  # as the card's validation saw to
-        return download(weights.url, file, sha256=weights.sha256)
-    if not file.is_file():
+    if file.is_file():
+        if weights.sha256 is not None:  # somebody may have put it there by hand
+            check_sha256(file, weights.sha256)
+        return file
+    if weights.url is None:
         raise WeightsError(
             f"{weights.file} has no address to fetch it from: find it by way of {weights.page} and "
             f"save it as {file}"
         )
-    if weights.sha256 is not None:  # somebody may have put it there by hand
-        check_sha256(file, weights.sha256)
-    return file
+    from hrnet.downloads import download  # only where something is fetched: slow to import
+
+    assert weights.sha256 is not None  # as the card's validation saw to
+    return download(weights.url, file, sha256=weights.sha256)
 
 
 def check_sha256(file: Path, sha256: str) -> None:
     """Raise `WeightsError` unless the file's sha256 begins with the digits given."""
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = sha256_of(file)
     if not digest.startswith(sha256):
         raise WeightsError(
             f"{file} is not the file of that name that was published, or is damaged: its sha256 "
@@ -79,6 +78,8 @@ def named_file(name: str) -> Path | None:
                 f"{name} does not say what the file should be; add its sha256 as in "
                 "https://.../x.pth#sha256=0123abcd..."
             )
+        from hrnet.downloads import download  # as above
+
         target = cache_file("weights", f"{digest[1][:8]}-{file}")
         return download(parts._replace(fragment="").geturl(), target, sha256=digest[1])
     return Path(name) if name.endswith(SUFFIXES) else None
