@@ -1,52 +1,13 @@
 """Reading annotation files in COCO's keypoint format."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hrnet.data.people import People
 from hrnet.errors import DataError
-
-
-@dataclass(frozen=True)
-class People:
-    """The labelled people of one annotation file, as arrays of the same length P.
-
-    Attributes:
-        files: path of each person's picture.
-        boxes: (P, 4) float64 x1, y1, x2, y2 in pixels, cleaned as the official code does.
-        keypoints: (P, K, 3) float64 x, y in pixels and v: 0 not labelled, 1 occluded, 2 visible.
-        areas: (P,) float64 area of each person in square pixels, for OKS.
-        image_ids, annotation_ids: (P,) int64, the file's own.
-        names: the K joint names of the file's category.
-    """
-
-    files: list[Path]
-    boxes: NDArray[np.float64]
-    keypoints: NDArray[np.float64]
-    areas: NDArray[np.float64]
-    image_ids: NDArray[np.int64]
-    annotation_ids: NDArray[np.int64]
-    names: list[str]
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def select(self, mask: NDArray[np.bool_]) -> "People":
-        """The people for whom `mask` (P,) is true."""
-        index = np.flatnonzero(mask)
-        return People(
-            [self.files[i] for i in index],
-            self.boxes[index],
-            self.keypoints[index],
-            self.areas[index],
-            self.image_ids[index],
-            self.annotation_ids[index],
-            self.names,
-        )
 
 
 def read_coco(file: str | Path, images: str | Path | None = None) -> People:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from hrnet.data.augmentation import Augmentation, Crop, random_crop
-from hrnet.data.coco import People
+from hrnet.data.people import People
 from hrnet.geometry import crop_matrices, crop_regions, transform_points, warp
 from hrnet.images import read_image
 from hrnet.skeletons import Skeleton

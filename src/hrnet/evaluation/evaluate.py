@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hrnet.data.coco import People, read_coco
+from hrnet.data.coco import read_coco
+from hrnet.data.people import People
 from hrnet.errors import BoxError, DataError
 from hrnet.estimator import Picture, PoseEstimator
 from hrnet.evaluation.oks import oks_ap

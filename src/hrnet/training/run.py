@@ -14,8 +14,9 @@ from pytorch_lightning.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
 from hrnet.data.augmentation import Augmentation
-from hrnet.data.coco import People, read_coco
+from hrnet.data.coco import read_coco
 from hrnet.data.crops import Batch, CropDataset, EndlessSampler, Mixture, collate
+from hrnet.data.people import People
 from hrnet.errors import ConfigError, DataError
 from hrnet.files import atomic_write
 from hrnet.training.module import PoseTraining
