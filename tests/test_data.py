@@ -4,12 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
+from hrnet.data import read_people
 from hrnet.data.augmentation import Augmentation, random_crop
-from hrnet.data.coco import read_coco
+from hrnet.data.coco import read_coco, read_skeleton
 from hrnet.data.crops import CropDataset, EndlessSampler, Mixture, collate
 from hrnet.errors import DataError
 from hrnet.geometry import transform_points
-from hrnet.skeletons import load_skeleton
+from hrnet.skeletons import load_skeleton, skeleton_of_names
+from real_data import real_data
 
 SKELETON = load_skeleton("coco17")
 SIZE = (96, 128)
@@ -211,3 +213,103 @@ def test_batches(coco_file):
     assert batch.crops.shape == (2, 128, 96, 3)
     assert batch.points.shape == (2, 17, 2)
     assert batch.visible.sum().item() == 24
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("left_knee", "right_knee"),
+        ("kneeLeft", "kneeRight"),
+        ("l_knee", "r_knee"),
+        ("knee_l", "knee_r"),
+        ("L_Knee", "R_Knee"),
+        ("LKnee", "RKnee"),
+        ("LEFT KNEE", "RIGHT KNEE"),
+    ],
+)
+def test_pairs_are_found_by_name(left, right):
+    skeleton = skeleton_of_names("own", ["ankle", left, "tail", right, "leftover"])
+    assert skeleton.pairs == ((left, right),)
+    assert skeleton.flip_order.tolist() == [0, 3, 2, 1, 4]
+
+
+FORMATS = [  # file, skeleton, how many are labelled and no crowd
+    ("coco/test_coco", "coco17", 12),
+    ("coco/test_coco_wholebody", "coco17", 12),
+    ("coco/test_coco_wholebody", "coco_wholebody133", 12),
+    ("coco/test_coco_wholebody", "hand21", 10),
+    ("coco/test_coco_wholebody", "face_coco_wholebody68", 4),
+    ("crowdpose/test_crowdpose", "crowdpose14", 4),
+    ("ap10k/test_ap10k", "ap10k17", 2),
+    ("onehand10k/test_onehand10k", "hand21", 4),
+    ("wflw/test_wflw", "face_wflw98", 4),
+]
+
+
+@pytest.mark.parametrize(("name", "skeleton", "count"), FORMATS)
+def test_public_files_are_read(name, skeleton, count):
+    skeleton = load_skeleton(skeleton)
+    people = read_people(real_data(f"formats/{name}.json"), skeleton)
+    assert len(people) == count
+    assert people.keypoints.shape == (count, len(skeleton), 3)
+    assert set(np.unique(people.keypoints[..., 2])) <= {0, 1, 2}
+    assert all(file.is_file() for file in people.files)
+    # Wherever the boxes come from, they are where the joints are.
+    for box, points in zip(people.boxes, people.keypoints, strict=True):
+        center = points[points[:, 2] > 0, :2].mean(axis=0)
+        assert (center > box[:2]).all()
+        assert (center < box[2:]).all()
+
+
+def test_whole_bodies_hands_and_faces_are_the_same_points():
+    file = real_data("formats/coco/test_coco_wholebody.json")
+    whole, hands, faces = (
+        read_people(file, load_skeleton(name))
+        for name in ("coco_wholebody133", "hand21", "face_coco_wholebody68")
+    )
+    of_whole = {
+        int(i): points for i, points in zip(whole.annotation_ids, whole.keypoints, strict=True)
+    }
+    for i, face in zip(faces.annotation_ids, faces.keypoints, strict=True):
+        np.testing.assert_array_equal(face, of_whole[int(i)][23:91])
+    for i, hand in zip(hands.annotation_ids, hands.keypoints, strict=True):
+        left, right = of_whole[int(i)][91:112], of_whole[int(i)][112:]
+        assert (hand == left).all() or (hand == right).all()
+
+
+def test_wflw_s_boxes_come_from_centre_and_scale():
+    """As MMPose's WFLWDataset: a square of 200 times the scale, 0.425 for the first face."""
+    people = read_people(real_data("formats/wflw/test_wflw.json"), load_skeleton("face_wflw98"))
+    assert people.boxes[0].tolist() == [482.5 - 42.5, 164.5 - 42.5, 482.5 + 42.5, 164.5 + 42.5]
+
+
+def test_mmpose_s_boxes_do_not_lose_a_pixel(coco_file):
+    """np.clip(x, 0, W - 1), np.clip(x + w, 0, W - 1): base_coco_style_dataset.py."""
+    file = coco_file(annotation(1), annotation(2, bbox=[-10, -5, 50, 300]))
+    people = read_coco(file, cleaning="mmpose")
+    assert people.boxes.tolist() == [[20, 20, 70, 110], [0, 0, 40, 119]]
+
+
+def test_columns_come_in_the_skeleton_s_order_and_missing_joints_are_named(coco_file):
+    file = coco_file(annotation(1))
+    own = skeleton_of_names("own", ["right_wrist", "nose"])
+    people = read_people(file, own)
+    everything = read_coco(file)
+    np.testing.assert_array_equal(people.keypoints[0], everything.keypoints[0][[10, 0]])
+    with pytest.raises(DataError, match="of these tail are missing"):
+        read_people(file, skeleton_of_names("own", ["nose", "tail"]))
+
+
+def test_a_missing_area_is_about_half_the_box(coco_file):
+    row = annotation(1)
+    del row["area"]
+    assert read_coco(coco_file(row)).areas.tolist() == [pytest.approx(0.53 * 49 * 89)]
+
+
+def test_a_file_s_own_limbs_count_only_if_they_fit():
+    """CrowdPose's file has COCO's limbs, which end at 17 of its 14 points."""
+    assert read_skeleton(real_data("formats/crowdpose/test_crowdpose.json")).limbs == ()
+    hand = read_skeleton(real_data("formats/onehand10k/test_onehand10k.json"))
+    assert hand.limbs[0] == ("wrist", "thumb1")
+    with pytest.raises(DataError, match="names no keypoints"):
+        read_skeleton(real_data("formats/wflw/test_wflw.json"))

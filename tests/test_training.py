@@ -192,5 +192,54 @@ def test_nothing_to_resume_and_other_keypoints_are_refused(eight_people, tmp_pat
         'data.sources=[{file="test.json"}]',
         "training.steps=1",
     )
-    with pytest.raises(DataError, match="has the keypoints right_ankle"):
+    with pytest.raises(
+        DataError, match="has the 14 keypoints right_ankle.* nose, left_eye.* are missing there"
+    ):
         train(other, tmp_path)
+
+
+def test_a_recipe_takes_the_architecture_of_a_card_and_nothing_that_was_measured():
+    card = load_recipe("hrnet_w32_small_coco17").model
+    assert card.input_size == (128, 160)
+    assert (card.figures, card.weights, card.trained_on) == ((), None, "")
+
+
+OWN_SKELETON = """
+schema = 1
+name = "arrow"
+keypoints = ["tip", "left_wing", "right_wing"]
+pairs = [["left_wing", "right_wing"]]
+limbs = [["tip", "left_wing"], ["tip", "right_wing"]]
+"""
+
+
+def test_a_skeleton_of_one_s_own(tmp_path):
+    (tmp_path / "arrow.toml").write_text(OWN_SKELETON)
+    changes = [f"model.skeleton={tmp_path / 'arrow.toml'}", "model.name=arrows"]
+    skeleton = load_recipe("hrnet_w32_small_coco17", changes).model.skeleton
+    assert skeleton.keypoints == ("tip", "left_wing", "right_wing")
+    assert skeleton.flip_order.tolist() == [0, 2, 1]
+    assert skeleton.sigmas is None  # none of the card's remains
+
+    (tmp_path / "arrow.toml").write_text(OWN_SKELETON.replace("left_wing", "wing", 1))
+    with pytest.raises(ConfigError, match=r"arrow.toml.*'left_wing' is not among the keypoints"):
+        load_recipe("hrnet_w32_small_coco17", changes)
+    with pytest.raises(ConfigError, match=r"there is no file .*bow.toml"):
+        load_recipe("hrnet_w32_small_coco17", [f"model.skeleton={tmp_path / 'bow.toml'}"])
+    with pytest.raises(ConfigError, match="no skeleton 'coco16'; did you mean coco17"):
+        load_recipe("hrnet_w32_small_coco17", ["model.skeleton=coco16"])
+
+
+def test_the_skeleton_of_the_data_s_own_category(tmp_path):
+    category = {"id": 3, "keypoints": ["tip", "wing_l", "wing_r"], "skeleton": [[1, 2], [1, 3]]}
+    content = {"images": [], "annotations": [], "categories": [category]}
+    (tmp_path / "arrows.json").write_text(json.dumps(content))
+    changes = [
+        "model.skeleton=data",
+        f"data.root={tmp_path}",
+        'data.sources=[{file="arrows.json"}]',
+    ]
+    skeleton = load_recipe("hrnet_w32_small_coco17", changes).model.skeleton
+    assert skeleton.name == "arrows"
+    assert skeleton.pairs == (("wing_l", "wing_r"),)
+    assert skeleton.limbs == (("tip", "wing_l"), ("tip", "wing_r"))

@@ -1,1 +1,27 @@
 """Annotated people as batches of crops."""
+
+from pathlib import Path
+
+from hrnet.data.coco import BoxCleaning, read_coco
+from hrnet.data.people import People
+from hrnet.skeletons import Skeleton
+
+
+def read_people(
+    file: str | Path,
+    skeleton: Skeleton,
+    images: str | Path | None = None,
+    *,
+    cleaning: BoxCleaning = "official",
+) -> People:
+    """The labelled people of an annotation file, with the skeleton's keypoints, in its order.
+
+    Args:
+        file: JSON in COCO's keypoint format.
+        images: folder of the pictures; by default `images` beside the file, or the file's own.
+        cleaning: of boxes, see `hrnet.data.coco.read_coco`.
+
+    Raises:
+        DataError: the file is missing or broken, or lacks keypoints of the skeleton.
+    """
+    return read_coco(file, images, skeleton=skeleton, cleaning=cleaning)

@@ -1,74 +1,215 @@
-"""Reading annotation files in COCO's keypoint format."""
+"""Reading annotation files in COCO's keypoint format.
+
+COCO itself, CrowdPose, AP-10K and most data sets of hands and faces come in it, each with its own
+keypoints. COCO-WholeBody adds lists of its own beside a person's 17 keypoints; models of the whole
+body, of hands and of faces find theirs there.
+"""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hrnet.data.people import People
-from hrnet.errors import DataError
+from hrnet.errors import ConfigError, DataError
+from hrnet.skeletons import Skeleton, skeleton_of_names
+
+BoxCleaning = Literal["official", "mmpose"]
+
+# For people whose file gives no area: about what a person covers of the box, as MMPose has it.
+AREA_OF_BOX = 0.53
+# The scale of data sets that give a centre and a scale instead of a box is in units of 200 pixels.
+SCALE_UNIT = 200
+
+WHOLEBODY_SKELETON = "coco_wholebody133"
+WHOLEBODY = ("foot", "face", "lefthand", "righthand")
+WHOLEBODY_PARTS = {"hand21": ("lefthand", "righthand"), "face_coco_wholebody68": ("face",)}
 
 
-def read_coco(file: str | Path, images: str | Path | None = None) -> People:
+def read_coco(
+    file: str | Path,
+    images: str | Path | None = None,
+    *,
+    skeleton: Skeleton | None = None,
+    cleaning: BoxCleaning = "official",
+) -> People:
     """People with at least one labelled joint, without crowds, of a COCO keypoint file.
 
-    Boxes are clipped to the picture and empty ones dropped by the official rule
-    (`lib/dataset/coco.py`), which makes them a pixel narrower and lower.
+    Where an annotation has a `center` and a `scale`, as WFLW, 300W and AFLW do, its box is the
+    square of 200 * scale pixels about the centre.
 
     Args:
         file: the JSON file.
-        images: folder of the pictures; by default `images` beside the file.
+        images: folder of the pictures; by default `images` beside the file, or the file's own
+            folder if there is none.
+        skeleton: whose keypoints to give: columns come in its order. By default the file's own.
+        cleaning: how boxes are clipped to their pictures. "official" (`lib/dataset/coco.py`) makes
+            them a pixel narrower and lower first; "mmpose" does not. Both drop empty ones.
 
     Raises:
-        DataError: the file is missing, not JSON, or not in COCO's keypoint format.
+        DataError: the file is missing, not JSON, or not in COCO's keypoint format; or it lacks
+            keypoints of the skeleton.
     """
     file = Path(file)
-    folder = Path(images) if images is not None else file.parent / "images"
-    content = _read_json(file)
+    folder = _folder(file, images)
+    content = read_json(file)
     try:
         pictures = {picture["id"]: picture for picture in content["images"]}
-        names = [str(name) for name in content["categories"][0]["keypoints"]]
-        rows = [
-            (a, pictures[a["image_id"]])
-            for a in content["annotations"]
-            if not a.get("iscrowd", 0) and any(a["keypoints"][2::3])
-        ]
-        rows = [(a, picture) for a, picture in rows if _clean_box(a["bbox"], picture) is not None]
+        names = _names(content)
+        rows = []
+        for annotation in content["annotations"]:
+            picture = pictures[annotation["image_id"]]
+            for keypoints, bbox in _instances(annotation, skeleton):
+                if annotation.get("iscrowd", 0) or not any(keypoints[2::3]):
+                    continue
+                box = _clean_box(annotation, bbox, picture, cleaning)
+                if box is not None:
+                    rows.append((annotation, picture, keypoints, box))
+        boxes = np.array([box for *_, box in rows], dtype=np.float64).reshape(-1, 4)
+        extents = boxes[:, 2:] - boxes[:, :2]
+        areas = [a.get("area") for a, *_ in rows]
+        joints = _joints(content, skeleton, names)
         people = People(
-            files=[folder / picture["file_name"] for _, picture in rows],
-            boxes=np.array([_clean_box(a["bbox"], p) for a, p in rows]).reshape(-1, 4),
-            keypoints=np.array([a["keypoints"] for a, _ in rows], dtype=np.float64).reshape(
-                -1, len(names), 3
+            files=[folder / picture["file_name"] for _, picture, *_ in rows],
+            boxes=boxes,
+            keypoints=np.array([keypoints for *_, keypoints, _ in rows], dtype=np.float64).reshape(
+                len(rows), -1 if rows else len(joints), 3
             ),
-            areas=np.array([a["area"] for a, _ in rows], dtype=np.float64),
-            image_ids=np.array([a["image_id"] for a, _ in rows], dtype=np.int64),
-            annotation_ids=np.array([a["id"] for a, _ in rows], dtype=np.int64),
-            names=names,
+            areas=np.array(
+                [
+                    AREA_OF_BOX * extent.prod() if area is None else area
+                    for area, extent in zip(areas, extents, strict=True)
+                ],
+                dtype=np.float64,
+            ),
+            image_ids=np.array([a["image_id"] for a, *_ in rows], dtype=np.int64),
+            annotation_ids=np.array([a["id"] for a, *_ in rows], dtype=np.int64),
+            names=joints,
         )
+        # Machine-made labels (WholeBody's hands and faces) have a confidence in the place of v.
+        v = people.keypoints[..., 2]
+        v[v > 0] = np.clip(v[v > 0], 1, 2)
+        v[~(v > 0)] = 0
         if np.isnan(people.areas).any():
             raise ValueError("an area is not a number")
-        return people
+        if joints and people.keypoints.shape[1] != len(joints):
+            raise ValueError(
+                f"people have {people.keypoints.shape[1]} keypoints, and the category {len(joints)}"
+            )
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise DataError(
             f"{file} is not in COCO's keypoint format ({type(error).__name__}: {error}); it needs "
-            "images, annotations with bbox, area and keypoints, and a category with keypoints"
+            "images, annotations with bbox and keypoints, and a category with keypoints"
+        ) from error
+    return people if skeleton is None else people.of_skeleton(skeleton, file)
+
+
+def read_skeleton(file: str | Path) -> Skeleton:
+    """The skeleton that a file's own category describes: names, and limbs where it has them.
+
+    Pairs are found by name: left_knee and right_knee, l_knee and r_knee, knee_l and knee_r.
+
+    Raises:
+        DataError: the file is missing or broken, or its category names no keypoints.
+    """
+    file = Path(file)
+    content = read_json(file)
+    try:
+        names = _names(content)
+        limbs = content["categories"][0].get("skeleton") or []
+        # Some files have the limbs of another data set's skeleton: then none is to be trusted.
+        if all(1 <= end <= len(names) for limb in limbs for end in limb):
+            ends = [(names[a - 1], names[b - 1]) for a, b in limbs]
+        else:
+            ends = []
+        if not names:
+            raise ValueError("the category names no keypoints")
+        return skeleton_of_names(file.stem, names, ends)
+    except (AttributeError, ConfigError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{file} describes no skeleton ({type(error).__name__}: {error}); give one as a TOML "
+            "file"
         ) from error
 
 
-def _read_json(file: Path) -> Any:
+def read_json(file: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        DataError: it is missing or cannot be read.
+    """
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise DataError(f"there is no annotation file {file}") from None
     except (OSError, ValueError, RecursionError) as error:  # not JSON, not UTF-8, too deep
         raise DataError(f"{file} cannot be read as JSON: {error}") from error
 
 
-def _clean_box(bbox: list[float], picture: dict[str, Any]) -> list[float] | None:
+def _folder(file: Path, images: str | Path | None) -> Path:
+    if images is not None:
+        return Path(images)
+    beside = file.parent / "images"
+    return beside if beside.is_dir() else file.parent
+
+
+def _names(content: Any) -> list[str]:
+    """The keypoints that all categories in use share."""
+    used = {annotation["category_id"] for annotation in content["annotations"]}
+    all_names = {
+        tuple(str(name) for name in category.get("keypoints", ()))
+        for category in content["categories"]
+        if category["id"] in used or not used
+    }
+    if len(all_names) != 1:
+        raise ValueError(f"{len(all_names)} different lists of keypoints among the categories")
+    return list(all_names.pop())
+
+
+def _joints(content: Any, skeleton: Skeleton | None, names: list[str]) -> list[str]:
+    """What the columns that `_instances` gives are called."""
+    if skeleton is not None and skeleton.name in (*WHOLEBODY_PARTS, WHOLEBODY_SKELETON):
+        return list(skeleton.keypoints) if _has_wholebody(content) else names
+    return names
+
+
+def _has_wholebody(content: Any) -> bool:
+    return any(f"{WHOLEBODY[0]}_kpts" in annotation for annotation in content["annotations"])
+
+
+def _instances(
+    annotation: dict[str, Any], skeleton: Skeleton | None
+) -> Iterator[tuple[list[float], list[float]]]:
+    """Keypoints and box of what an annotation labels for models of this skeleton."""
+    if skeleton is not None and f"{WHOLEBODY[0]}_kpts" in annotation:
+        if skeleton.name in WHOLEBODY_PARTS:
+            for part in WHOLEBODY_PARTS[skeleton.name]:
+                if annotation[f"{part}_valid"]:
+                    yield annotation[f"{part}_kpts"], annotation[f"{part}_box"]
+            return
+        if skeleton.name == WHOLEBODY_SKELETON:
+            parts = [annotation[f"{part}_kpts"] for part in WHOLEBODY]
+            yield sum(parts, list(annotation["keypoints"])), annotation["bbox"]
+            return
+    yield annotation["keypoints"], annotation["bbox"]
+
+
+def _clean_box(
+    annotation: dict[str, Any], bbox: list[float], picture: dict[str, Any], cleaning: BoxCleaning
+) -> NDArray[np.float64] | None:
     """x1, y1, x2, y2 inside the picture, or None for a box that is empty."""
-    x, y, w, h = bbox
-    x1, y1 = max(0.0, x), max(0.0, y)
-    x2 = min(picture["width"] - 1.0, x1 + max(0.0, w - 1))
-    y2 = min(picture["height"] - 1.0, y1 + max(0.0, h - 1))
-    return [x1, y1, x2, y2] if x2 > x1 and y2 > y1 else None
+    if "center" in annotation and "scale" in annotation:
+        center = np.array(annotation["center"], dtype=np.float64)
+        half = np.array(annotation["scale"], dtype=np.float64) * SCALE_UNIT / 2
+        return np.concatenate([center - half, center + half])
+    x, y, w, h = map(float, bbox)
+    right, bottom = picture["width"] - 1.0, picture["height"] - 1.0
+    if cleaning == "official":
+        x1, y1 = max(0.0, x), max(0.0, y)
+        x2, y2 = min(right, x1 + max(0.0, w - 1)), min(bottom, y1 + max(0.0, h - 1))
+    else:
+        (x1, x2), (y1, y2) = np.clip([x, x + w], 0, right), np.clip([y, y + h], 0, bottom)
+    return np.array([x1, y1, x2, y2]) if x2 > x1 and y2 > y1 else None

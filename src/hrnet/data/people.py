@@ -1,10 +1,13 @@
 """The labelled people of a data set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hrnet.errors import DataError
+from hrnet.skeletons import Skeleton
 
 
 @dataclass(frozen=True)
@@ -47,3 +50,25 @@ class People:
             self.names,
             None if self.head_sizes is None else self.head_sizes[index],
         )
+
+    def of_skeleton(self, skeleton: Skeleton, where: object) -> "People":
+        """These people with the skeleton's keypoints, in its order. What the file has beyond them
+        is left out; a file that names none must have as many.
+
+        Args:
+            where: what to call the data in an error.
+
+        Raises:
+            DataError: a keypoint of the skeleton is missing.
+        """
+        names = self.names or list(skeleton.keypoints)
+        missing = [name for name in skeleton.keypoints if name not in names]
+        if missing or len(names) != self.keypoints.shape[1]:
+            raise DataError(
+                f"{where} has the {self.keypoints.shape[1]} keypoints "
+                f"{', '.join(self.names) or '(without names)'}; skeleton {skeleton.name} has "
+                f"{len(skeleton)}"
+                + (f", and of these {', '.join(missing[:5])} are missing there" if missing else "")
+            )
+        order = [names.index(name) for name in skeleton.keypoints]
+        return replace(self, keypoints=self.keypoints[:, order], names=list(skeleton.keypoints))

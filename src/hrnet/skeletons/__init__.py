@@ -1,7 +1,10 @@
 """What the points are: names, pairs, limbs and OKS sigmas, one TOML file a skeleton."""
 
+import re
+from collections.abc import Sequence
 from functools import cache, cached_property
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -99,6 +102,50 @@ class Skeleton(BaseModel):
 def list_skeletons() -> list[str]:
     """Names of the skeletons in the package."""
     return sorted(f.name[:-5] for f in files(__package__).iterdir() if f.name.endswith(".toml"))
+
+
+def find_skeleton(name: str) -> Skeleton:
+    """A skeleton of the package by name, or a TOML file of one's own by path.
+
+    Raises:
+        ConfigError: there is none of that name, or the file is missing or not valid.
+    """
+    if name.endswith(".toml"):
+        return validate(Skeleton, read_table(Path(name)), f"skeleton {name}")
+    return load_skeleton(name)
+
+
+def skeleton_of_names(
+    name: str, keypoints: Sequence[str], limbs: Sequence[tuple[str, str]] = ()
+) -> Skeleton:
+    """A skeleton whose pairs are found by the keypoints' names: left_knee and right_knee, l_knee
+    and r_knee, LeftKnee and RightKnee, knee_l and knee_r.
+
+    Raises:
+        ConfigError: a keypoint is named twice, or a limb ends at none.
+    """
+    table = {
+        "schema": 1,
+        "name": name,
+        "keypoints": list(keypoints),
+        "limbs": [list(limb) for limb in limbs],
+        "pairs": [
+            [left, right]
+            for left in keypoints
+            for pattern, replacement in _LEFT_TO_RIGHT
+            if (right := re.sub(pattern, replacement, left, count=1)) != left and right in keypoints
+        ],
+    }
+    return validate(Skeleton, table, f"skeleton {name}")
+
+
+_LEFT_TO_RIGHT = (
+    ("left", "right"),
+    ("Left", "Right"),
+    ("LEFT", "RIGHT"),
+    (r"(?<![A-Za-z])l(?![A-Za-z])", "r"),
+    (r"(?<![A-Za-z])L(?![a-z])", "R"),
+)
 
 
 @cache

@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hrnet.data.coco import read_skeleton
 from hrnet.errors import ConfigError
+from hrnet.skeletons import find_skeleton
 from hrnet.tables import merged, nearest_names, read_table, validate
 from hrnet.zoo import card_table
 from hrnet.zoo.card import ModelCard
@@ -23,13 +25,15 @@ class DataSource(_Table):
     """One annotation file in COCO's keypoint format, relative to the recipe's `root`.
 
     Attributes:
-        images: folder of the pictures; by default `images` beside the file.
+        images: folder of the pictures; by default `images` beside the file, or the file's own.
+        cleaning: of boxes, see `hrnet.data.coco.read_coco`.
         repeat: how often an epoch takes each person.
         truncation: see `hrnet.data.augmentation.Augmentation`.
     """
 
     file: str
     images: str | None = None
+    cleaning: Literal["official", "mmpose"] = "official"
     repeat: int = Field(default=1, ge=1)
     truncation: float = Field(default=0.0, ge=0, le=1)
 
@@ -93,7 +97,8 @@ class TrainingConfig(_Table):
 
 class Recipe(_Table):
     """A training run. `model` is the card of the model that comes out: in the file, a table with
-    a card's keys, or with `card`, the name of one, and the keys to change in it."""
+    a card's keys, or with `card`, the name of one, and the keys to change in it. Its `skeleton` is
+    the name of one, a TOML file, or "data": what the first source's own category describes."""
 
     schema_version: Literal[1] = Field(alias="schema")
     description: str = ""
@@ -129,8 +134,23 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
     model = table.get("model")
     if isinstance(model, dict) and "card" in model:
         changes = {key: value for key, value in model.items() if key != "card"}
-        table["model"] = merged(card_table(model["card"]), changes)
+        base = card_table(model["card"])
+        for key in ("description", "trained_on", "licence", "source", "weights", "figures"):
+            base.pop(key, None)  # true of the published model, not of what this run will make
+        if "skeleton" in changes:
+            base.pop("skeleton")  # another one replaces it whole
+        table["model"] = merged(base, changes)
+    if isinstance(model, dict) and isinstance(model.get("skeleton"), str):
+        table["model"]["skeleton"] = _skeleton(model["skeleton"], table, f"recipe {name}")
     return validate(Recipe, table, f"recipe {name}")
+
+
+def _skeleton(name: str, table: dict[str, Any], where: str) -> dict[str, Any]:
+    """A skeleton by name, of a TOML file, or ("data") of the first source's own category."""
+    if name != "data":
+        return find_skeleton(name).to_dict()
+    data = validate(DataConfig, table.get("data", {}), f"{where}, data")
+    return read_skeleton(Path(data.root, data.sources[0].file)).to_dict()
 
 
 def _apply(table: dict[str, Any], override: str) -> None:

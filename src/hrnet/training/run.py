@@ -13,11 +13,11 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
+from hrnet.data import read_people
 from hrnet.data.augmentation import Augmentation
-from hrnet.data.coco import read_coco
 from hrnet.data.crops import Batch, CropDataset, EndlessSampler, Mixture, collate
 from hrnet.data.people import People
-from hrnet.errors import ConfigError, DataError
+from hrnet.errors import ConfigError
 from hrnet.files import atomic_write
 from hrnet.training.module import PoseTraining
 from hrnet.training.recipe import RECIPES, Recipe
@@ -100,12 +100,7 @@ def _people(recipe: Recipe) -> tuple[list[People], list[People]]:
     training, held_out = [], []
     for source in recipe.data.sources:
         file = Path(recipe.data.root, source.file)
-        people = read_coco(file, source.images)
-        if tuple(people.names) != recipe.model.skeleton.keypoints:
-            raise DataError(
-                f"{file} has the keypoints {', '.join(people.names)}, and the model has "
-                f"{', '.join(recipe.model.skeleton.keypoints)}"
-            )
+        people = read_people(file, recipe.model.skeleton, source.images, cleaning=source.cleaning)
         held = np.isin(people.annotation_ids, held_out_ids.get(source.file, []))
         training.append(people.select(~held))
         if held.any():
