@@ -1,12 +1,19 @@
-"""Points and limbs onto pictures."""
+"""Points and limbs onto pictures, and pictures onto a sheet."""
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hrnet.errors import ImageError
 from hrnet.skeletons import Colour, Skeleton
 
 SUBPIXEL_BITS = 4  # OpenCV draws at fixed-point coordinates with this many binary places
+
+# Of a contact sheet, in pixels: a cell's longer side, the line of text below it, the space between
+# cells, and all cells' pictures together, for which cells become smaller where there are many.
+CELL, CAPTION, GAP, SHEET = 256, 18, 6, 24_000_000
 
 
 def draw_poses(
@@ -46,6 +53,64 @@ def draw_poses(
             cv2.circle(canvas, center, outline, (255, 255, 255), -1, cv2.LINE_AA, SUBPIXEL_BITS)
             cv2.circle(canvas, center, radius, colour, -1, cv2.LINE_AA, SUBPIXEL_BITS)
     return canvas
+
+
+def contact_sheet(
+    pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str], *, columns: int = 6
+) -> NDArray[np.uint8]:
+    """Pictures in a white grid, row by row, each with a line of text below it.
+
+    All cells are equal, as wide for their height as the widest and the highest picture together;
+    a picture is scaled to fit into its cell, whole and undistorted. The grid's cells have at most
+    24 million pixels, however many pictures there are.
+
+    Args:
+        pictures: (H, W, 3) uint8 RGB each, of any sizes.
+        captions: one a picture; what is longer than its cell is cut, and letters other than
+            ASCII's become question marks, as OpenCV has no others.
+        columns: cells in a row.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        ImageError: there are no pictures.
+    """
+    if not pictures:
+        raise ImageError("there are no pictures to make a sheet of")
+    side = min(CELL, int((SHEET / len(pictures)) ** 0.5))
+    widest, highest = (max(p.shape[axis] for p in pictures) for axis in (1, 0))
+    longer = max(widest, highest)
+    width = max(round(side * widest / longer), side // 2, 1)  # there is to be room for the caption
+    height = max(round(side * highest / longer), 1)
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    step_x, step_y = width + GAP, height + CAPTION + GAP
+    sheet = np.full((GAP + rows * step_y, GAP + columns * step_x, 3), 255, np.uint8)
+    for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        left, top = GAP + i % columns * step_x, GAP + i // columns * step_y
+        scale = min(width / picture.shape[1], height / picture.shape[0])
+        w, h = (max(1, round(scale * length)) for length in picture.shape[1::-1])
+        scaled = cv2.resize(
+            picture, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        )
+        x, y = left + (width - w) // 2, top + (height - h) // 2
+        sheet[y : y + h, x : x + w] = scaled
+        _write_caption(sheet, caption, (left, top + height + CAPTION - 5), width)
+    return sheet
+
+
+def _write_caption(
+    sheet: NDArray[np.uint8], text: str, position: tuple[int, int], width: int
+) -> None:
+    """Write as much of the text as fits into `width`, from its bottom left corner on."""
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.4
+    text = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
+    shown = text
+    while shown and cv2.getTextSize(shown, font, size, 1)[0][0] > width:
+        text = text[:-1]
+        shown = text and f"{text}..."
+    cv2.putText(sheet, shown, position, font, size, (0, 0, 0), 1, cv2.LINE_AA)
 
 
 def _limb_colour(skeleton: Skeleton, a: int, b: int) -> Colour:

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from hrnet.drawing import CELL, SHEET, contact_sheet
+from hrnet.errors import ImageError
+
+
+def picture(width, height, colour):
+    return np.full((height, width, 3), colour, np.uint8)
+
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+def extent(sheet, colour):
+    """x1, y1, x2, y2 of what has the colour."""
+    rows, columns = np.nonzero((sheet == colour).all(axis=2))
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
+def test_pictures_keep_their_shape_in_equal_cells_row_by_row():
+    pictures = [picture(200, 100, RED), picture(50, 100, BLUE), picture(10, 10, (0, 255, 0))]
+    sheet = contact_sheet(pictures, ["a", "b", "c"], columns=2)
+    red, blue, green = (extent(sheet, p[0, 0]) for p in pictures)
+    sizes = [(x2 - x1, y2 - y1) for x1, y1, x2, y2 in (red, blue, green)]
+    assert sizes == [(256, 128), (64, 128), (128, 128)]
+    assert blue[1] == red[1]
+    assert blue[0] > red[2]  # beside
+    assert green[1] > red[3]  # below
+    middle = [(x1 + x2) / 2 for x1, _, x2, _ in (red, blue, green)]
+    assert middle[0] == middle[2]
+    assert middle[1] - middle[0] > 256
+    assert sheet[0, 0].tolist() == [255, 255, 255]
+
+
+def test_captions_stand_below_their_picture_within_its_cell():
+    pictures = [picture(100, 100, RED), picture(100, 100, BLUE)]
+    sheet = contact_sheet(pictures, ["x" * 200, ""], columns=2)
+    left, _, right, bottom = extent(sheet, RED)
+    rows, columns = np.nonzero((sheet < 100).all(axis=2))  # black on white
+    assert rows.min() >= bottom
+    assert columns.min() >= left
+    assert right - 20 < columns.max() <= right  # as much of it as there is room for
+    assert contact_sheet(pictures[:1], ["ünïcode\n"], columns=2).shape[1] < 2 * CELL
+
+
+def test_a_sheet_of_many_pictures_is_bounded():
+    pictures = [picture(40, 40, RED)] * 2000
+    height, width = contact_sheet(pictures, [""] * 2000, columns=40).shape[:2]
+    assert SHEET / 2 < height * width < 2 * SHEET
+
+
+def test_an_empty_sheet_is_refused():
+    with pytest.raises(ImageError, match="no pictures"):
+        contact_sheet([], [])
