@@ -1,6 +1,11 @@
-"""Where a training crop is taken: one random affine map for picture and points."""
+"""Where training crops are taken: one random affine map each, for picture and points.
+
+All people of a batch are drawn at once, as arrays: one by one, drawing a crop would cost as much
+as decoding a small picture.
+"""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +14,15 @@ from hrnet.geometry import crop_matrices, crop_regions
 from hrnet.skeletons import Skeleton
 
 HALF_BODY_PADDING = 1.5
+UPPER_BODY = 0.6915  # P(N(0, 1) < 0.5), by which the official code chooses
+EDGES = (0.15, 0.15, 0.15, 0.55)  # left, top, right, bottom: how often truncation moves each in
+NUMBERS = 10  # random numbers a crop
+
+Float = NDArray[np.float64]
+Int = NDArray[np.int64]
+Bool = NDArray[np.bool_]
+
+_EVERYTHING = (-(2**31), -(2**31), 2**31, 2**31)  # of any picture
 
 
 @dataclass(frozen=True)
@@ -37,87 +51,150 @@ class Augmentation:
     truncation: float = 0.0
 
 
-@dataclass(frozen=True)
-class Crop:
-    """A crop to take: its affine map (2, 3), whether it mirrors, and the part of the picture
-    (x1, y1, x2, y2 in whole pixels, x2 and y2 excluded) that stays, or None for all of it."""
+class Crops(NamedTuple):
+    """N crops to take.
 
-    matrix: NDArray[np.float64]
-    flip: bool
-    kept: tuple[int, int, int, int] | None
+    Attributes:
+        matrices: (N, 2, 3) affine maps from picture to crop.
+        flips: (N,) whether it mirrors.
+        kept: (N, 4) x1, y1, x2, y2 in whole pixels, x2 and y2 excluded: the part of the picture
+            that stays; far outside of it where all does.
+    """
+
+    matrices: Float
+    flips: Bool
+    kept: Int
 
 
-def random_crop(
-    rng: np.random.Generator,
+def random_numbers(seed: int, draws: Int, people: Int) -> Float:
+    """(N, NUMBERS) uniform in [0, 1) that depend on seed, draw (N,) and person (N,) alone.
+
+    SplitMix64 (Steele, Lea, Flood: *Fast Splittable Pseudorandom Number Generators*, OOPSLA 2014)
+    as a hash of the three: to set up numpy's generators takes 20 us a person.
+    """
+    state = _mix(np.full(len(draws), seed % 2**64, dtype=np.uint64))
+    state = _mix(state ^ draws.astype(np.uint64))
+    state = _mix(state ^ people.astype(np.uint64))
+    bits = _mix(state[:, None] + np.arange(NUMBERS, dtype=np.uint64) * _GOLDEN)
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    z = z + _GOLDEN
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def plain_crops(
+    boxes: Float, input_size: tuple[int, int], *, padding: float, unbiased: bool
+) -> Crops:
+    """The padded boxes (N, 4) as they are."""
+    matrices = crop_matrices(
+        *crop_regions(boxes, input_size, padding), input_size, unbiased=unbiased
+    )
+    return Crops(matrices, np.zeros(len(boxes), dtype=bool), _all_kept(len(boxes)))
+
+
+def random_crops(
+    numbers: Float,
     augmentation: Augmentation,
-    box: NDArray[np.float64],
-    keypoints: NDArray[np.float64],
+    boxes: Float,
+    keypoints: Float,
     skeleton: Skeleton,
     input_size: tuple[int, int],
     *,
     padding: float,
     unbiased: bool,
-) -> Crop:
-    """Draw a crop of one person: box (4,), keypoints (K, 3) with v in the last column."""
-    kept = None
-    if rng.random() < augmentation.truncation:
-        box, kept = _truncate(rng, box, keypoints)
-    elif rng.random() < augmentation.half_body:
-        half = _half_body(rng, augmentation, keypoints, skeleton)
-        if half is not None:
-            box, padding = half, HALF_BODY_PADDING
+) -> Crops:
+    """Draw a crop of each person.
 
-    centers, sizes = crop_regions(box, input_size, padding)
-    spread = augmentation.scale
-    sizes = sizes * np.clip(rng.normal(1, spread), 1 - spread, 1 + spread)
-    rotation = 0.0
-    if rng.random() < augmentation.rotation_probability:
-        limit = 2 * augmentation.rotation
-        rotation = np.clip(rng.normal(0, augmentation.rotation), -limit, limit)
-    flip = bool(rng.random() < augmentation.flip)
-    matrix = crop_matrices(
-        centers, sizes, input_size, rotation=rotation, flip=flip, unbiased=unbiased
-    )[0]
-    return Crop(matrix, flip, kept)
+    Args:
+        numbers: (N, NUMBERS) uniform in [0, 1), of which all chance is made.
+        boxes: (N, 4).
+        keypoints: (N, K, 3) with v in the last column.
+    """
+    u = numbers.T
+    truncated = u[0] < augmentation.truncation
+    boxes, kept = _truncate(u[1:4], truncated, boxes, keypoints)
+    halved = ~truncated & (u[4] < augmentation.half_body)
+    boxes, halved = _half_bodies(u[5], halved, augmentation, boxes, keypoints, skeleton)
+
+    centers, sizes = crop_regions(boxes, input_size, 1.0)
+    sizes *= np.where(halved, HALF_BODY_PADDING, padding)[:, None]
+    # Two normal numbers of two uniform ones (Box and Muller).
+    radius, turn = np.sqrt(-2 * np.log1p(-u[6])), 2 * np.pi * u[7]
+    zoom, angle = radius * np.cos(turn), radius * np.sin(turn)
+    sizes *= 1 + augmentation.scale * np.clip(zoom, -1, 1)[:, None]
+    rotated = u[8] < augmentation.rotation_probability
+    rotation = np.where(rotated, augmentation.rotation * np.clip(angle, -2, 2), 0.0)
+    flips = u[9] < augmentation.flip
+    matrices = crop_matrices(
+        centers, sizes, input_size, rotation=rotation, flip=flips, unbiased=unbiased
+    )
+    return Crops(matrices, flips, kept)
 
 
-def _half_body(
-    rng: np.random.Generator,
+def _half_bodies(
+    u: Float,
+    wanted: Bool,
     augmentation: Augmentation,
-    keypoints: NDArray[np.float64],
+    boxes: Float,
+    keypoints: Float,
     skeleton: Skeleton,
-) -> NDArray[np.float64] | None:
-    """The extent of the upper (69 % of the time, as in the official code) or lower body."""
-    labelled = keypoints[:, 2] > 0
-    if not skeleton.upper_body or labelled.sum() <= augmentation.half_body_min_joints:
-        return None
+) -> tuple[Float, Bool]:
+    """The extent of the upper (69 % of the time) or lower body in place of the box where it is
+    wanted and enough is labelled; and where that is (N,)."""
+    if not skeleton.upper_body:
+        return boxes, np.zeros_like(wanted)
+    labelled = keypoints[..., 2] > 0
     is_upper = np.isin(skeleton.keypoints, skeleton.upper_body)
-    upper, lower = (keypoints[labelled & part, :2] for part in (is_upper, ~is_upper))
-    chosen = upper if rng.normal() < 0.5 and len(upper) > 2 else lower if len(lower) > 2 else upper
-    if len(chosen) < 2:
-        return None
+    upper, lower = labelled & is_upper, labelled & ~is_upper
+    take_upper = ((u < UPPER_BODY) & (upper.sum(1) > 2)) | (lower.sum(1) <= 2)
+    chosen = np.where(take_upper[:, None], upper, lower)[..., None]
+    points = keypoints[..., :2]
+    high = np.where(chosen, points, -np.inf).max(axis=1)
+    low = np.where(chosen, points, np.inf).min(axis=1)
+    count = chosen.sum(axis=1)
     # The official code centres on the joints' mean; the region still spans their extent.
-    extent = chosen.max(axis=0) - chosen.min(axis=0)
-    center = chosen.mean(axis=0)
-    return np.concatenate([center - extent / 2, center + extent / 2])
+    center = np.where(chosen, points, 0.0).sum(axis=1) / np.maximum(count, 1)
+    half = np.concatenate([center - (high - low) / 2, center + (high - low) / 2], axis=1)
+    taken = (
+        wanted
+        & (labelled.sum(1) > augmentation.half_body_min_joints)
+        & (count[:, 0] >= 2)
+        & (high > low).any(axis=1)  # not all in one point
+    )
+    return np.where(taken[:, None], half, boxes), taken
 
 
 def _truncate(
-    rng: np.random.Generator, box: NDArray[np.float64], keypoints: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], tuple[int, int, int, int] | None]:
-    """A part of the box that still has three labelled joints, and what to keep of the picture."""
+    u: Float, wanted: Bool, boxes: Float, keypoints: Float
+) -> tuple[Float, NDArray[np.int64]]:
+    """A part of the box, where it is wanted and three labelled joints are still inside, and what
+    to keep of the picture."""
+    kept = _all_kept(len(boxes))
+    if not wanted.any():
+        return boxes, kept
     # Which edge moves in: mostly the bottom one, as people's legs are cut most often.
-    edge = rng.choice(4, p=[0.15, 0.15, 0.15, 0.55])
-    share = rng.uniform(0.3, 0.8)
-    part = box.copy()
-    extent = box[2:] - box[:2]
-    part[edge] += (1 if edge < 2 else -1) * (1 - share) * extent[edge % 2]
-    points = keypoints[keypoints[:, 2] > 0, :2]
-    inside = ((points >= part[:2]) & (points <= part[2:])).all(axis=1)
-    if inside.sum() < 3:
-        return box, None
-    if rng.random() < 0.5:
-        return part, None
-    kept = [0, 0, np.iinfo(np.int32).max, np.iinfo(np.int32).max]
-    kept[edge] = max(0, round(part[edge])) + (edge >= 2)
-    return part, (kept[0], kept[1], kept[2], kept[3])
+    edge = np.searchsorted(np.cumsum(EDGES[:3]), u[0], side="right")
+    share = 0.3 + 0.5 * u[1]
+    row = np.arange(len(boxes))
+    extent = boxes[:, 2:] - boxes[:, :2]
+    parts = boxes.copy()
+    parts[row, edge] += np.where(edge < 2, 1, -1) * (1 - share) * extent[row, edge % 2]
+    points = keypoints[..., :2]
+    inside = (keypoints[..., 2] > 0) & (
+        (points >= parts[:, None, :2]) & (points <= parts[:, None, 2:])
+    ).all(axis=2)
+    taken = wanted & (inside.sum(axis=1) >= 3)
+    black = taken & (u[2] < 0.5)
+    kept[black, edge[black]] = np.rint(parts[black, edge[black]]) + (edge[black] >= 2)
+    return np.where(taken[:, None], parts, boxes), kept
+
+
+def _all_kept(count: int) -> Int:
+    return np.tile(np.array(_EVERYTHING, dtype=np.int64), (count, 1))

@@ -58,7 +58,7 @@ def read_coco(
     content = read_json(file)
     try:
         pictures = {picture["id"]: picture for picture in content["images"]}
-        names = _names(content)
+        names = keypoint_names(content)
         rows = []
         for annotation in content["annotations"]:
             picture = pictures[annotation["image_id"]]
@@ -118,7 +118,7 @@ def read_skeleton(file: str | Path) -> Skeleton:
     file = Path(file)
     content = read_json(file)
     try:
-        names = _names(content)
+        names = keypoint_names(content)
         limbs = content["categories"][0].get("skeleton") or []
         # Some files have the limbs of another data set's skeleton: then none is to be trusted.
         if all(1 <= end <= len(names) for limb in limbs for end in limb):
@@ -156,27 +156,28 @@ def _folder(file: Path, images: str | Path | None) -> Path:
     return beside if beside.is_dir() else file.parent
 
 
-def _names(content: Any) -> list[str]:
-    """The keypoints that all categories in use share."""
-    used = {annotation["category_id"] for annotation in content["annotations"]}
-    all_names = {
+def keypoint_names(content: Any) -> list[str]:
+    """The keypoints that all categories in use share; all categories, if none is in use."""
+    used = {annotation.get("category_id") for annotation in content["annotations"]}
+    categories = content["categories"]
+    lists = {
         tuple(str(name) for name in category.get("keypoints", ()))
-        for category in content["categories"]
-        if category["id"] in used or not used
+        for category in [c for c in categories if c.get("id") in used] or categories
     }
-    if len(all_names) != 1:
-        raise ValueError(f"{len(all_names)} different lists of keypoints among the categories")
-    return list(all_names.pop())
+    if len(lists) != 1:
+        raise ValueError(f"the categories have {len(lists)} different lists of keypoints")
+    return list(lists.pop())
 
 
 def _joints(content: Any, skeleton: Skeleton | None, names: list[str]) -> list[str]:
     """What the columns that `_instances` gives are called."""
     if skeleton is not None and skeleton.name in (*WHOLEBODY_PARTS, WHOLEBODY_SKELETON):
-        return list(skeleton.keypoints) if _has_wholebody(content) else names
+        return list(skeleton.keypoints) if has_wholebody(content) else names
     return names
 
 
-def _has_wholebody(content: Any) -> bool:
+def has_wholebody(content: Any) -> bool:
+    """Whether an annotation file's content is COCO-WholeBody's."""
     return any(f"{WHOLEBODY[0]}_kpts" in annotation for annotation in content["annotations"])
 
 

@@ -1,163 +1,257 @@
-"""People as training and evaluation samples: crops, points in crop pixels, what is labelled."""
+"""People as training and evaluation batches: crops, points in crop pixels, what is labelled.
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+Most of a sample's cost is the picture's decoding. An epoch therefore goes through the pictures in
+random order, in chunks of several batches: a chunk is loaded at once, decoding each picture once
+for all of its people there, who are then shuffled among the chunk's batches. The price is that
+people of one picture meet in the same chunk, not anywhere in the epoch.
+"""
 
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from hrnet.data.augmentation import Augmentation, Crop, random_crop
+from hrnet.data.augmentation import (
+    Augmentation,
+    Crops,
+    plain_crops,
+    random_crops,
+    random_numbers,
+)
 from hrnet.data.people import People
-from hrnet.geometry import crop_matrices, crop_regions, transform_points, warp
-from hrnet.images import read_image
+from hrnet.errors import ImageError
+from hrnet.geometry import transform_points
+from hrnet.images import read_stored
 from hrnet.skeletons import Skeleton
 
+CHUNK = 256  # samples a chunk, at least a batch: 38 MB at 256x192
 
-class Sample(NamedTuple):
-    """One person.
-
-    Attributes:
-        crop: (H, W, 3) uint8 RGB.
-        points: (K, 2) float32 x, y in crop pixels.
-        visible: (K,) bool, whether a joint is labelled and in the crop's part of the picture.
-    """
-
-    crop: NDArray[np.uint8]
-    points: NDArray[np.float32]
-    visible: NDArray[np.bool_]
+Keys = NDArray[np.int64]
 
 
 class Batch(NamedTuple):
-    """N people: the tensors (N, ...) of as many samples."""
+    """N people.
+
+    Attributes:
+        crops: (N, H, W, 3) uint8 RGB.
+        points: (N, K, 2) float32 x, y in crop pixels.
+        visible: (N, K) bool, whether a joint is labelled and in the crop's part of the picture.
+    """
 
     crops: Tensor
     points: Tensor
     visible: Tensor
 
 
-class CropDataset(Dataset[Sample]):
-    """Crops of people. Items are asked for by (draw, index), so that the random crop depends on
-    seed, draw and index alone, however many workers there are.
+class CropDataset(Dataset[Batch]):
+    """Crops of people, asked for many at a time by keys (N, 2) of draw and person, so that the
+    random crop depends on seed, draw and person alone, however many workers there are.
 
     Args:
-        people: whom to crop.
+        sources: the people of each, numbered through, and how to draw their crops; None crops the
+            padded box.
         skeleton: what their keypoints are.
         input_size: (width, height) of crops.
-        augmentation: None crops the padded box.
         unbiased: UDP's crop convention, see `hrnet.geometry`.
     """
 
     def __init__(
         self,
-        people: People,
+        sources: Sequence[tuple[People, Augmentation | None]],
         skeleton: Skeleton,
         input_size: tuple[int, int],
         *,
-        augmentation: Augmentation | None = None,
         padding: float = 1.25,
         unbiased: bool = False,
         seed: int = 0,
     ) -> None:
-        self.people = people
+        people = [part for part, _ in sources]
+        self.augmentations = [augmentation for _, augmentation in sources]
+        self.source = np.repeat(np.arange(len(people)), [len(part) for part in people])
+        self.boxes = np.concatenate([part.boxes for part in people])
+        self.keypoints = np.concatenate([part.keypoints for part in people])
+        numbers: dict[Path, int] = {}
+        self.pictures = np.array(
+            [numbers.setdefault(file, len(numbers)) for part in people for file in part.files]
+        )  # of each person, a number
+        self.files = list(numbers)
         self.skeleton = skeleton
         self.input_size = input_size
-        self.augmentation = augmentation
         self.padding = padding
         self.unbiased = unbiased
         self.seed = seed
 
     def __len__(self) -> int:
-        return len(self.people)
+        return len(self.boxes)
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample:
-        draw, index = key
-        image = read_image(self.people.files[index], orient=False)
-        keypoints = self.people.keypoints[index]
-        crop = self._crop(np.random.default_rng((self.seed, draw, index)), index)
-        visible = keypoints[:, 2] > 0
-        matrix = crop.matrix
-        if crop.kept is not None:
-            x1, y1, x2, y2 = crop.kept
-            image = image[y1:y2, x1:x2]
-            visible &= (keypoints[:, :2] >= (x1, y1)).all(1) & (keypoints[:, :2] < (x2, y2)).all(1)
-            # The same map, from coordinates that start at the kept part's corner.
-            matrix = matrix.copy()
-            matrix[:, 2] += matrix[:, :2] @ (x1, y1)
-        points = transform_points(crop.matrix, keypoints[:, :2]).astype(np.float32)
-        if crop.flip:
-            points, visible = points[self.skeleton.flip_order], visible[self.skeleton.flip_order]
-        return Sample(warp(image, matrix, self.input_size), points, visible)
+    def __getitem__(self, keys: Keys) -> Batch:
+        """Raises `ImageError` with the file's name for a picture that cannot be read."""
+        draws, people = keys.T
+        crops = self._place(draws, people)
+        keypoints = self.keypoints[people]
+        visible = keypoints[..., 2] > 0
+        x1y1, x2y2 = crops.kept[:, None, :2], crops.kept[:, None, 2:]
+        visible &= ((keypoints[..., :2] >= x1y1) & (keypoints[..., :2] < x2y2)).all(axis=2)
+        points = transform_points(crops.matrices, keypoints[..., :2]).astype(np.float32)
+        points[crops.flips] = points[crops.flips][:, self.skeleton.flip_order]
+        visible[crops.flips] = visible[crops.flips][:, self.skeleton.flip_order]
+        pixels = self._cut(crops, people)
+        return Batch(*(torch.from_numpy(array) for array in (pixels, points, visible)))
 
-    def _crop(self, rng: np.random.Generator, index: int) -> Crop:
-        box = self.people.boxes[index]
-        if self.augmentation is not None:
-            return random_crop(
-                rng,
-                self.augmentation,
-                box,
-                self.people.keypoints[index],
+    def _place(self, draws: Keys, people: Keys) -> Crops:
+        """Where to crop."""
+        crops = plain_crops(
+            self.boxes[people], self.input_size, padding=self.padding, unbiased=self.unbiased
+        )
+        for source, augmentation in enumerate(self.augmentations):
+            rows = np.flatnonzero(self.source[people] == source)
+            if augmentation is None or len(rows) == 0:
+                continue
+            drawn = random_crops(
+                random_numbers(self.seed, draws[rows], people[rows]),
+                augmentation,
+                self.boxes[people[rows]],
+                self.keypoints[people[rows]],
                 self.skeleton,
                 self.input_size,
                 padding=self.padding,
                 unbiased=self.unbiased,
             )
-        centers, sizes = crop_regions(box, self.input_size, self.padding)
-        matrix = crop_matrices(centers, sizes, self.input_size, unbiased=self.unbiased)[0]
-        return Crop(matrix, flip=False, kept=None)
+            for whole, part in zip(crops, drawn, strict=True):
+                whole[rows] = part
+        return crops
+
+    def _cut(self, crops: Crops, people: Keys) -> NDArray[np.uint8]:
+        """Pixels (N, H, W, 3) of crops, picture by picture."""
+        width, height = self.input_size
+        pixels = np.empty((len(people), height, width, 3), np.uint8)
+        crop = np.empty((height, width, 4), np.uint8)
+        rows_of: dict[int, list[int]] = {}
+        for row, picture in enumerate(self.pictures[people].tolist()):
+            rows_of.setdefault(picture, []).append(row)
+        # Crop pixels per pixel of the picture. Only what is random may come from a reduced one:
+        # what is evaluated has to equal prediction.
+        zooms = np.sqrt(np.abs(np.linalg.det(crops.matrices[..., :2])))
+        is_random = np.array([a is not None for a in self.augmentations])[self.source[people]]
+        zooms[~is_random] = np.inf
+        for picture, rows in rows_of.items():
+            image, shrink = read_stored(self.files[picture], 1 / zooms[rows].max())
+            for row in rows:
+                part, matrix = _kept_part(image, shrink, crops.matrices[row], crops.kept[row])
+                cv2.warpAffine(part, matrix, self.input_size, dst=crop, flags=cv2.INTER_LINEAR)
+                cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB, dst=pixels[row])
+        return pixels
 
 
-class Mixture(Dataset[Any]):
-    """Several data sets as one; items are asked for by (data set, draw, index)."""
+def _kept_part(
+    image: NDArray[np.uint8], shrink: int, matrix: NDArray[np.float64], kept: Keys
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """What stays of a picture that was read at 1 / `shrink` of its size, and the map from there."""
+    x1, y1, x2, y2 = kept.tolist()
+    x, y = max(0, -(-x1 // shrink)), max(0, -(-y1 // shrink))
+    if shrink == 1 and x == y == 0:
+        return image[:y2, :x2], matrix
+    # The reduced pixel r of this part, in the whole picture: shrink * (r + x) + (shrink - 1) / 2.
+    linear, offset = matrix[:, :2], matrix[:, 2]
+    offset = offset + linear @ (shrink * np.array([x, y]) + (shrink - 1) / 2)
+    part = image[y : y2 // shrink, x : x2 // shrink]
+    return part, np.concatenate([shrink * linear, offset[:, None]], axis=1)
 
-    def __init__(self, datasets: Sequence[CropDataset]) -> None:
-        self.datasets = datasets
 
-    def __getitem__(self, key: tuple[int, int, int]) -> Sample:
-        dataset, draw, index = key
-        return self.datasets[dataset][draw, index]
-
-
-class EndlessSampler(Sampler[tuple[int, int, int]]):
-    """Keys of a `Mixture`, without end: epoch after epoch, each in an order of its own that
-    depends on seed and epoch alone.
+class ChunkSampler(Sampler[Keys]):
+    """Keys of a `CropDataset` in chunks, without end: epoch after epoch, each in an order of its
+    own that depends on seed, epoch and batch size alone.
 
     Args:
-        sizes: people in each data set.
-        repeats: how often an epoch takes each person of each data set; every time is another draw.
+        pictures: (P,) number of each person's picture.
+        repeats: (P,) how often an epoch takes each person; every time is another draw.
+        batch_size: a chunk is a multiple of it.
         seed: of the order.
         start: samples to pass over, to go on where an earlier run stopped.
     """
 
     def __init__(
-        self, sizes: Sequence[int], repeats: Sequence[int], seed: int, start: int = 0
+        self, pictures: Keys, repeats: Keys, batch_size: int, *, seed: int, start: int = 0
     ) -> None:
-        self.keys = np.array(
-            [
-                (dataset, draw, index)
-                for dataset, (size, repeat) in enumerate(zip(sizes, repeats, strict=True))
-                for draw in range(repeat)
-                for index in range(size)
-            ]
-        )
-        self.draws_per_epoch = max(repeats)
+        person = np.repeat(np.arange(len(pictures)), repeats)
+        draw = np.concatenate([np.arange(repeat) for repeat in repeats])
+        self.keys = np.stack([draw, person], axis=1)
+        self.draws_per_epoch = int(repeats.max())
+        # What stays together: people of one picture in the same draw.
+        self.groups = draw * (pictures.max() + 1) + pictures[person]
+        self.chunk_size = batch_size * max(1, CHUNK // batch_size)
         self.seed = seed
         self.start = start
 
-    def __iter__(self) -> Iterator[tuple[int, int, int]]:
-        epoch, skip = divmod(self.start, len(self.keys))
+    def __iter__(self) -> Iterator[Keys]:
+        chunk, skip = divmod(self.start, self.chunk_size)
+        epoch, offset = divmod(chunk * self.chunk_size, len(self.keys))
+        order = self._order(epoch)
         while True:
-            order = np.random.default_rng((self.seed, epoch)).permutation(len(self.keys))
-            for dataset, draw, index in self.keys[order[skip:]].tolist():
-                yield dataset, epoch * self.draws_per_epoch + draw, index
-            epoch, skip = epoch + 1, 0
+            parts: list[Keys] = []  # one of each epoch, so that epochs do not mix
+            missing = self.chunk_size
+            while missing:
+                part = order[offset : offset + missing]
+                parts.append(np.random.default_rng((self.seed, epoch, 1 + chunk)).permutation(part))
+                missing -= len(part)
+                offset += len(part)
+                if offset == len(order):
+                    epoch, offset = epoch + 1, 0
+                    order = self._order(epoch)
+            yield np.concatenate(parts)[skip:]
+            chunk, skip = chunk + 1, 0
+
+    def _order(self, epoch: int) -> Keys:
+        rng = np.random.default_rng((self.seed, epoch, 0))
+        rank = rng.permutation(self.groups.max() + 1)[self.groups]
+        order = self.keys[np.argsort(rank, kind="stable")]
+        return order + np.array([epoch * self.draws_per_epoch, 0])
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
-    """A batch of samples."""
-    crops, points, visible = (
-        torch.from_numpy(np.stack(field)) for field in zip(*samples, strict=True)
-    )
-    return Batch(crops, points, visible)
+class TrainingBatches:
+    """Batches of a data set, loaded in chunks by `workers` processes, or by this one.
+
+    Iterating raises ImageError for a picture that cannot be read, with its file's name.
+    """
+
+    def __init__(
+        self, dataset: CropDataset, chunks: Iterable[Keys], batch_size: int, workers: int = 0
+    ) -> None:
+        self.batch_size = batch_size
+        self.chunks: DataLoader[Batch | ImageError] = DataLoader(
+            _ErrorsReturned(dataset),
+            sampler=chunks,
+            batch_size=None,
+            num_workers=workers,
+            worker_init_fn=_one_thread,
+        )
+
+    def __iter__(self) -> Iterator[Batch]:
+        for chunk in self.chunks:
+            if isinstance(chunk, ImageError):
+                raise chunk
+            for start in range(0, len(chunk.crops), self.batch_size):
+                yield Batch(*(tensor[start : start + self.batch_size] for tensor in chunk))
+
+
+class _ErrorsReturned(Dataset[Batch | ImageError]):
+    """Errors as values: one raised in a worker would come with the worker's traceback as text."""
+
+    def __init__(self, dataset: CropDataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, keys: Keys) -> Batch | ImageError:
+        try:
+            return self.dataset[keys]
+        except ImageError as error:
+            return error
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(1)

@@ -43,12 +43,14 @@ class DataConfig(_Table):
 
     Attributes:
         root: folder that the sources' files are relative to.
-        held_out: JSON file in the recipe's folder, {source file: [annotation ids]}: people who
-            are kept from training, to choose by.
+        validation: whom to measure on while training; repeat and truncation do nothing there.
+        held_out: JSON file in the package's folder of recipes, {source file: [annotation ids]}:
+            people of the sources who are kept from training and measured on.
     """
 
     root: str = "."
     sources: tuple[DataSource, ...] = Field(min_length=1)
+    validation: tuple[DataSource, ...] = ()
     held_out: str | None = None
     workers: int = Field(default=1, ge=0)
 

@@ -5,7 +5,6 @@ import logging
 from datetime import timedelta
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytorch_lightning as pl
 import torch
@@ -15,12 +14,12 @@ from torch.utils.data import DataLoader
 
 from hrnet.data import read_people
 from hrnet.data.augmentation import Augmentation
-from hrnet.data.crops import Batch, CropDataset, EndlessSampler, Mixture, collate
+from hrnet.data.crops import Batch, ChunkSampler, CropDataset, TrainingBatches
 from hrnet.data.people import People
 from hrnet.errors import ConfigError
 from hrnet.files import atomic_write
 from hrnet.training.module import PoseTraining
-from hrnet.training.recipe import RECIPES, Recipe
+from hrnet.training.recipe import RECIPES, DataSource, Recipe
 from hrnet.zoo import find_weights
 from hrnet.zoo.loading import load_weights
 from hrnet.zoo.weights import build_model, save_model
@@ -56,7 +55,7 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False) -> Path:
     if config.start_from is not None:
         load_weights(model.network, find_weights(config.start_from), head=config.start_head)
     model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # not in the stubs
-    module = PoseTraining(model, card.skeleton, config)
+    module = PoseTraining(model, card, config)
 
     out.mkdir(parents=True, exist_ok=True)
     with atomic_write(out / "recipe.json") as temporary:
@@ -82,7 +81,7 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False) -> Path:
     )
     trainer.fit(
         module,
-        _training_loader(recipe, training, start=done * config.batch_size),
+        _training_batches(recipe, training, start=done * config.batch_size),
         _held_out_loader(recipe, held_out) if held_out else None,
         ckpt_path=str(checkpoint) if resume else None,
         weights_only=True,
@@ -93,70 +92,62 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False) -> Path:
 
 
 def _people(recipe: Recipe) -> tuple[list[People], list[People]]:
-    """Each source's people: those to train on, those held out."""
+    """Each source's people: those to train on, those to measure on."""
+
+    def read(source: DataSource) -> People:
+        file = Path(recipe.data.root, source.file)
+        return read_people(file, recipe.model.skeleton, source.images, cleaning=source.cleaning)
+
     held_out_ids: dict[str, list[int]] = {}
     if recipe.data.held_out is not None:
         held_out_ids = json.loads((RECIPES / recipe.data.held_out).read_text())
-    training, held_out = [], []
+    training, measured = [], [read(source) for source in recipe.data.validation]
     for source in recipe.data.sources:
-        file = Path(recipe.data.root, source.file)
-        people = read_people(file, recipe.model.skeleton, source.images, cleaning=source.cleaning)
+        people = read(source)
         held = np.isin(people.annotation_ids, held_out_ids.get(source.file, []))
         training.append(people.select(~held))
         if held.any():
-            held_out.append(people.select(held))
-    return training, held_out
+            measured.append(people.select(held))
+    return training, measured
 
 
-def _dataset(recipe: Recipe, people: People, augmentation: Augmentation | None) -> CropDataset:
+def _training_batches(recipe: Recipe, people: list[People], start: int) -> TrainingBatches:
+    sources = recipe.data.sources
+    augmentations = [
+        Augmentation(**recipe.augmentation.model_dump(), truncation=source.truncation)
+        for source in sources
+    ]
+    dataset = _dataset(recipe, list(zip(people, augmentations, strict=True)))
+    sampler = ChunkSampler(
+        dataset.pictures,
+        np.repeat([source.repeat for source in sources], [len(part) for part in people]),
+        recipe.training.batch_size,
+        seed=recipe.training.seed,
+        start=start,
+    )
+    return TrainingBatches(dataset, sampler, recipe.training.batch_size, recipe.data.workers)
+
+
+def _held_out_loader(recipe: Recipe, people: list[People]) -> DataLoader[Batch]:
+    dataset = _dataset(recipe, [(part, None) for part in people])
+    keys = np.stack([np.zeros(len(dataset), np.int64), np.arange(len(dataset))], axis=1)
+    size = recipe.training.batch_size
+    return DataLoader(
+        dataset,
+        sampler=[keys[start : start + size] for start in range(0, len(keys), size)],
+        batch_size=None,
+    )
+
+
+def _dataset(recipe: Recipe, sources: list[tuple[People, Augmentation | None]]) -> CropDataset:
     return CropDataset(
-        people,
+        sources,
         recipe.model.skeleton,
         recipe.model.input_size,
-        augmentation=augmentation,
         padding=recipe.model.padding,
         unbiased=recipe.model.unbiased,
         seed=recipe.training.seed,
     )
-
-
-def _training_loader(recipe: Recipe, people: list[People], start: int) -> DataLoader[Batch]:
-    sources = recipe.data.sources
-    datasets = [
-        _dataset(
-            recipe,
-            part,
-            Augmentation(**recipe.augmentation.model_dump(), truncation=source.truncation),
-        )
-        for source, part in zip(sources, people, strict=True)
-    ]
-    sampler = EndlessSampler(
-        [len(d) for d in datasets], [s.repeat for s in sources], recipe.training.seed, start
-    )
-    return DataLoader(
-        Mixture(datasets),
-        batch_size=recipe.training.batch_size,
-        sampler=sampler,
-        num_workers=recipe.data.workers,
-        persistent_workers=recipe.data.workers > 0,
-        collate_fn=collate,
-        worker_init_fn=_one_thread,
-    )
-
-
-def _held_out_loader(recipe: Recipe, people: list[People]) -> DataLoader[Batch]:
-    datasets = [_dataset(recipe, part, None) for part in people]
-    keys = [(d, 0, i) for d, dataset in enumerate(datasets) for i in range(len(dataset))]
-    return DataLoader(
-        Mixture(datasets),
-        batch_size=recipe.training.batch_size,
-        sampler=keys,
-        collate_fn=collate,
-    )
-
-
-def _one_thread(worker: int) -> None:
-    cv2.setNumThreads(1)
 
 
 def _steps_done(checkpoint: Path) -> int:
