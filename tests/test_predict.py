@@ -574,8 +574,10 @@ def test_annotations_may_lack_what_only_the_scoring_code_asks_for(evaluate, anno
     for number, change in enumerate(
         [{}, {"iscrowd": None, "num_keypoints": None, "category_id": None}, {"category_id": 7}]
     ):
-        assert evaluate("--data", annotations(**change), "--out", f"{number}.json").code == 0
-    whole, lacking, other = (strictly(tmp_path / f"{n}.json")["oks"] for n in range(3))
+        assert evaluate("--data", annotations(**change), "--out", f"{number}").code == 0
+    whole, lacking, other = (
+        strictly(tmp_path / f"{n}" / "figures.json")["figures"] for n in range(3)
+    )
     assert whole["AP"] >= 0
     assert lacking == whole
     assert other == whole
@@ -583,10 +585,10 @@ def test_annotations_may_lack_what_only_the_scoring_code_asks_for(evaluate, anno
 
 def test_figures_that_nothing_was_counted_for_are_null(evaluate, annotations, tmp_path):
     file = annotations(keypoints=[20, 20, 2] + [0] * 48)  # a nose: PCK counts no face
-    assert evaluate("--data", file, "--out", "figures.json").code == 0
-    figures = strictly(tmp_path / "figures.json")
-    assert figures["pck"]["mean"] is None
-    assert figures["pck"]["joints"] == 0
+    assert evaluate("--data", file, "--out", "report").code == 0
+    figures = strictly(tmp_path / "report" / "figures.json")
+    assert figures["figures"]["PCK@0.2"] is None
+    assert "0 joints of 0 people" in figures["protocol"]["measures"]["PCK@0.2"]
     assert figures["protocol"]["people"] == 1
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hrnet.drawing import draw_poses
 from hrnet.errors import ConfigError, DataError, HRNetError
@@ -61,10 +61,8 @@ class Poses:
 
     @property
     def pose_scores(self) -> NDArray[np.float32]:
-        """(P,) box score times the mean of the joint scores over 0.2 (0 where there is none)."""
-        counted = self.scores > COUNTED_SCORE
-        total = np.where(counted, self.scores, 0).sum(axis=1)
-        return (self.box_scores * total / np.maximum(counted.sum(axis=1), 1)).astype(np.float32)
+        """(P,) of the box and the joints, see `rescore`."""
+        return rescore(self.scores, self.box_scores)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: `people`, each with keypoints [[x, y, score], ...] in the skeleton's order,
@@ -207,6 +205,23 @@ class Poses:
         """A copy of the picture (H, W, 3) uint8 RGB with the joints that score at least
         `threshold` and the limbs between them."""
         return draw_poses(image, self.keypoints, self.scores, self.skeleton, threshold=threshold)
+
+
+def rescore(scores: ArrayLike, box_scores: ArrayLike) -> NDArray[np.float32]:
+    """Scores of poses as the official code makes them (`lib/dataset/coco.py`), by which AP ranks.
+
+    Args:
+        scores: (P, K) of the joints.
+        box_scores: (P,)
+
+    Returns:
+        (P,) float32 box score times the mean of the joint scores over 0.2 (0 where there is none).
+    """
+    scores = np.asarray(scores)
+    counted = scores > COUNTED_SCORE
+    total = np.where(counted, scores, 0).sum(axis=1)
+    means = total / np.maximum(counted.sum(axis=1), 1)
+    return (np.asarray(box_scores) * means).astype(np.float32)
 
 
 def row_columns(skeleton: Skeleton) -> list[str]:

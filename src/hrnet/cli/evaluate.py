@@ -2,19 +2,20 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 
-class BoxSource(StrEnum):
-    """Where evaluation takes people's boxes from."""
+class Protocol(StrEnum):
+    """Whose conventions to follow where the public programs differ."""
 
-    gt = "gt"
+    official = "official"
+    mmpose = "mmpose"
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="Annotation file in COCO's keypoint format.")],
+    data: Annotated[Path, typer.Option(help="Annotation file, COCO's keypoint format or MPII's.")],
     model: Annotated[
         str | None,
         typer.Option(help="A model's name, a file, or hf:owner/name. [default: the packaged]"),
@@ -23,66 +24,105 @@ def evaluate(
         str, typer.Option(help="A file, URL or hf:owner/name of other weights for the model.")
     ] = "default",
     boxes: Annotated[
-        BoxSource, typer.Option(help="gt: the file's own, true boxes.")
-    ] = BoxSource.gt,
+        str, typer.Option(help="gt: the file's own, true boxes; or a COCO detections file.")
+    ] = "gt",
     images: Annotated[
-        Path | None, typer.Option(help="Folder of the pictures. [default: images beside the file]")
+        Path | None,
+        typer.Option(help="Folder of the pictures. [default: images beside the file, or its own]"),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     flip_test: Annotated[
         bool, typer.Option("--flip-test", help="Average with the mirrored picture; half as fast.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
+    protocol: Annotated[
+        Protocol, typer.Option(help="Whose way of clipping boxes, and of MPII's PCKh@0.1.")
+    ] = Protocol.official,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(help="Evaluate this COCO results file, made elsewhere, instead of a model."),
+    ] = None,
+    skeleton: Annotated[
+        str, typer.Option(help="What the keypoints of --predictions are: a name or a TOML file.")
+    ] = "coco17",
+    save_predictions: Annotated[
+        Path | None, typer.Option(help="Write what was predicted as a COCO results file.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write a report into this folder: JSON, Markdown, curves, worst people."),
+    ] = None,
 ) -> None:
-    """Measure a model: PCK@0.2 of the torso, and OKS AP."""
+    """Measure a model: OKS AP, PCK, PCKh, NME, ..., as the data set is measured by."""
     import json
-    from dataclasses import asdict
 
     from rich.console import Console
     from rich.progress import Progress
+    from rich.table import Table
 
+    from hrnet.errors import ConfigError
     from hrnet.estimator import PoseEstimator
     from hrnet.evaluation.evaluate import evaluate as run
+    from hrnet.evaluation.evaluate import evaluate_predictions
+    from hrnet.evaluation.predictions import read_predictions
+    from hrnet.evaluation.report import shown, write_report
     from hrnet.files import atomic_write
+    from hrnet.skeletons import find_skeleton
 
-    estimator = PoseEstimator(model, weights=weights, device=device, flip_test=flip_test)
-    errors = Console(stderr=True)
-    # Elsewhere than on a terminal it would leave an empty line.
-    with Progress(console=errors, disable=not errors.is_terminal, transient=True) as progress:
-        task = progress.add_task("evaluating")
-        figures = run(
-            estimator,
-            data,
-            images=images,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+    if predictions is not None:
+        if model is not None or weights != "default" or flip_test or boxes != "gt":
+            raise ConfigError(
+                "--predictions are evaluated as they are; leave out --model, --weights, --boxes "
+                "and --flip-test"
+            )
+        points = find_skeleton(skeleton)
+        found = read_predictions(predictions, points)
+        figures = evaluate_predictions(
+            found, data, points, images=images, protocol=protocol.value, name=predictions.name
         )
+    else:
+        estimator = PoseEstimator(model, weights=weights, device=device, flip_test=flip_test)
+        errors = Console(stderr=True)
+        # Elsewhere than on a terminal it would leave an empty line.
+        with Progress(console=errors, disable=not errors.is_terminal, transient=True) as progress:
+            task = progress.add_task("evaluating")
+            figures = run(
+                estimator,
+                data,
+                images=images,
+                boxes=boxes,
+                protocol=protocol.value,
+                progress=lambda done, total: progress.update(task, completed=done, total=total),
+            )
 
-    protocol = figures.protocol
-    width, height = protocol["input_size"]
+    about = figures.protocol
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    console.print(
-        f"{protocol['model']} on {data}: {protocol['people']} people, {boxes} boxes, "
-        f"flip test {'on' if flip_test else 'off'}, input {width} x {height}, "
-        f"codec {protocol['codec']}"
-    )
-    if figures.pck is not None:
-        console.print(
-            f"PCK@0.2 (torso)  {figures.pck.mean:6.2f}   {figures.pck.joints} joints of "
-            f"{figures.pck.people} people with a labelled torso, face points not counted"
+    line = f"{about['model']} on {data}: {about['people']} people"
+    if predictions is None:
+        width, height = about["input_size"]
+        line += (
+            f", boxes: {about['boxes']}, flip test {'on' if flip_test else 'off'}, "
+            f"input {width} x {height}, codec {about['codec']}"
         )
-        for name, value in figures.pck.per_joint.items():
-            console.print(f"  {name:<14} {value:6.2f}")
-    if figures.oks is not None:
-        line = "  ".join(f"{name} {value:.3f}" for name, value in figures.oks.items())
-        console.print(f"OKS  {line}")
+    if about["people_without_prediction"]:
+        line += f"; for {about['people_without_prediction']} there is no prediction"
+    console.print(line)
+    for name, value in figures.figures.items():
+        note = about["measures"].get(name)
+        console.print(f"  {name:<14} {shown(value):>7}{f'   {note}' if note else ''}")
+    if figures.per_joint:
+        table = Table("joint", box=None, header_style="")
+        for name in figures.per_joint:
+            table.add_column(name, justify="right")
+        joints = dict.fromkeys(j for column in figures.per_joint.values() for j in column)
+        for joint in joints:
+            values = (column.get(joint, float("nan")) for column in figures.per_joint.values())
+            table.add_row(joint, *(shown(value) for value in values))
+        console.print(table)
+
+    if save_predictions is not None:
+        with atomic_write(save_predictions) as temporary:
+            content = json.dumps(figures.predictions.to_coco())
+            temporary.write_text(content, encoding="utf-8")
     if out is not None:
-        with atomic_write(out) as temporary:
-            content = _without_nan(asdict(figures))
-            temporary.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN: a figure that nothing was counted for is null."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    return None if value != value else value
+        for file in write_report(figures, out):
+            console.print(f"wrote {file}")

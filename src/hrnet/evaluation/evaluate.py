@@ -1,36 +1,71 @@
 """A model's figures on an annotation file: prediction with the boxes given, plus metrics."""
 
-import hashlib
-from collections.abc import Callable, Iterator
+import importlib.metadata
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hrnet.data.coco import read_coco
+import hrnet
+from hrnet.data import read_people
+from hrnet.data.coco import WHOLEBODY_PARTS, has_wholebody, read_json
 from hrnet.data.people import People
-from hrnet.errors import BoxError, DataError
-from hrnet.estimator import Picture, PoseEstimator
-from hrnet.evaluation.oks import oks_ap
-from hrnet.evaluation.pck import PCK, pck
-from hrnet.images import read_image
+from hrnet.errors import DataError
+from hrnet.estimator import PoseEstimator
+from hrnet.evaluation.distances import box_lengths, epe, nme
+from hrnet.evaluation.figures import JointFigures
+from hrnet.evaluation.oks import crowdpose_ap, oks_ap, oks_ap_by_joint, wholebody_ap
+from hrnet.evaluation.pck import PCK, auc, box_pck, mpii_pckh, pck
+from hrnet.evaluation.predictions import (
+    NOBODY,
+    TYPICAL_SIGMA,
+    Predictions,
+    match,
+    predict_detections,
+    predict_people,
+)
+from hrnet.evaluation.similarity import oks, oks_nms
+from hrnet.files import sha256_of
+from hrnet.skeletons import Skeleton
+
+Protocol = Literal["official", "mmpose"]
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+# Where a prediction is missing, its joints count as wrong: this far away, in pixels.
+FAR = 1e9
+PACKAGES = ("torch", "numpy", "opencv-python-headless", "pycocotools")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures with their protocol.
+    """Figures with their protocol, and what they were computed of.
 
     Attributes:
-        pck: PCK@0.2 of the torso, or None where the skeleton names no torso.
-        oks: COCO's AP and AR, 0 to 1, or None where the skeleton has no sigmas.
-        protocol: what makes the figures comparable: model, data and its sha256, boxes, flip test,
-            input size, codec, people.
+        figures: by name. AP and AR are shares (0 to 1); PCK, PCKh and NME are percentages, EPE is
+            in pixels, AUC a share.
+        per_joint: figure's name -> joint -> value; NaN where no such joint is labelled.
+        curves: figure's name -> thresholds (T,) and values (T,) in per cent.
+        protocol: what makes the figures comparable.
+        skeleton: of the keypoints.
+        people: who is labelled.
+        predictions: of whoever was predicted.
+        matched: (P,) for each of the people the prediction that is theirs, or NOBODY.
+        goodness: (P,) OKS of each with that prediction, 0 where there is none; where the skeleton
+            has no sigmas, with a typical one.
     """
 
-    pck: PCK | None
-    oks: dict[str, float] | None
+    figures: dict[str, float]
+    per_joint: dict[str, dict[str, float]]
+    curves: dict[str, Curve]
     protocol: dict[str, Any]
+    skeleton: Skeleton
+    people: People
+    predictions: Predictions
+    matched: NDArray[np.int64]
+    goodness: NDArray[np.float64]
 
 
 def evaluate(
@@ -38,49 +73,48 @@ def evaluate(
     file: str | Path,
     *,
     images: str | Path | None = None,
+    boxes: str | Path = "gt",
+    protocol: Protocol = "official",
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Evaluate with true boxes on a COCO keypoint file.
-
-    A person's score, which ranks predictions for AP, is the mean of the joint scores over 0.2.
+    """Evaluate a model on an annotation file.
 
     Args:
-        images: folder of the pictures; by default `images` beside the file.
-        progress: called with people done and people in all.
+        file: JSON in COCO's keypoint format or MPII's.
+        images: folder of the pictures; by default `images` beside the file, or the file's own.
+        boxes: "gt" for the annotations' own, true boxes, or a COCO detections file.
+        protocol: whose conventions to follow where the public programs differ: in how boxes are
+            clipped to their pictures, and in what MPII's PCKh@0.1 is.
+        progress: called with people done and people in all (with true boxes).
 
     Raises:
-        DataError: the file is missing, broken, has other keypoints than the model, or a box
-            outside its picture.
+        DataError: the file is missing, broken, lacks keypoints of the model, or has a box outside
+            its picture.
         ImageError: a picture is missing or broken.
     """
-    people = read_coco(file, images)
     skeleton = estimator.card.skeleton
-    if tuple(people.names) != skeleton.keypoints:
-        raise DataError(
-            f"{file} has the {len(people.names)} keypoints {', '.join(people.names)}; the model "
-            f"{estimator.card.name} has the {len(skeleton)} of {skeleton.name}"
-        )
-    if len(people) == 0:
-        raise DataError(f"{file} has no people with labelled keypoints")
+    people = _people(file, skeleton, images, protocol)
 
-    predicted = np.zeros((len(people), len(skeleton), 3))
-    results: list[dict[str, Any]] = []
-    for picture, poses in estimator.stream(_pictures(estimator, people)):
-        index = picture.key
-        predicted[index] = np.concatenate([poses.keypoints, poses.scores[..., None]], axis=2)
-        results += poses.to_coco(int(people.image_ids[index[0]]))
+    def report(done: int) -> None:
         if progress is not None:
-            progress(len(results), len(people))
+            progress(done, len(people))
 
-    return Evaluation(
-        pck=pck(predicted, people.keypoints, skeleton) if skeleton.torso else None,
-        oks=oks_ap(file, results, skeleton) if skeleton.sigmas else None,
-        protocol={
+    if str(boxes) == "gt":
+        predictions = predict_people(estimator, people, report)
+    else:
+        pictures = dict(zip(people.image_ids.tolist(), people.files, strict=True))
+        predictions = predict_detections(estimator, boxes, pictures, report)
+    weights = estimator.runner.weights
+    return _evaluate(
+        predictions,
+        people,
+        file,
+        skeleton,
+        protocol,
+        {
             "model": estimator.card.name,
-            "data": str(file),
-            "data_sha256": hashlib.sha256(Path(file).read_bytes()).hexdigest(),
-            "people": len(people),
-            "boxes": "gt",
+            "weights_sha256": sha256_of(weights) if weights is not None else None,
+            "boxes": "gt" if str(boxes) == "gt" else Path(boxes).name,
             "padding": estimator.padding,
             "flip_test": estimator.flip_test,
             "input_size": list(estimator.card.input_size),
@@ -89,14 +123,180 @@ def evaluate(
     )
 
 
-def _pictures(estimator: PoseEstimator, people: People) -> Iterator[Picture]:
-    """Each picture once with all its people's boxes; its key is their positions."""
-    by_image: dict[Path, list[int]] = {}
-    for i, file in enumerate(people.files):
-        by_image.setdefault(file, []).append(i)
-    for file, index in by_image.items():
-        image = read_image(file, orient=False)
+def evaluate_predictions(
+    predictions: Predictions,
+    file: str | Path,
+    skeleton: Skeleton,
+    *,
+    images: str | Path | None = None,
+    protocol: Protocol = "official",
+    name: str = "predictions",
+) -> Evaluation:
+    """Evaluate predictions made elsewhere; `name` says in the report whose they are.
+
+    Raises:
+        DataError: the annotation file is missing, broken, or lacks keypoints of the skeleton.
+    """
+    people = _people(file, skeleton, images, protocol)
+    description = {"model": name, "boxes": "unknown"}
+    return _evaluate(predictions, people, file, skeleton, protocol, description)
+
+
+def _people(
+    file: str | Path, skeleton: Skeleton, images: str | Path | None, protocol: Protocol
+) -> People:
+    people = read_people(file, skeleton, images, cleaning=protocol)
+    if len(people) == 0:
+        raise DataError(f"{file} has no people with labelled keypoints")
+    return people
+
+
+def _evaluate(
+    predictions: Predictions,
+    people: People,
+    file: str | Path,
+    skeleton: Skeleton,
+    protocol: Protocol,
+    description: dict[str, Any],
+) -> Evaluation:
+    matched = match(people, predictions, skeleton)
+    found = matched != NOBODY
+    predicted = np.full((len(people), len(skeleton), 2), FAR)
+    predicted[found] = predictions.keypoints[matched[found], :, :2]
+
+    measures = _share_measures(predicted, people, skeleton, protocol)
+    if found.any():  # distances of those who were found
+        of_found = people.select(found)
+        measures += _distance_measures(predicted[found], of_found, skeleton)
+    figures: dict[str, float] = {}
+    per_joint: dict[str, dict[str, float]] = {}
+    curves: dict[str, Curve] = {}
+    notes: dict[str, str] = {}
+    kept = _survivors(predictions, skeleton)
+    for table, by_joint in _oks_figures(predictions, kept, file, people, skeleton):
+        figures |= table
+        if by_joint:
+            per_joint["AP"] = by_joint
+    for measure in measures:
+        headline = next(iter(measure.figures))
+        figures |= measure.figures
+        per_joint[headline] = measure.per_joint
+        notes[headline] = f"{measure.protocol}; {measure.joints} joints of {measure.people} people"
+        if isinstance(measure, PCK) and headline != "AUC":
+            curve = headline.partition("@")[0]
+            curves[curve] = (np.array(measure.thresholds), np.array(measure.curve))
+    return Evaluation(
+        figures,
+        per_joint,
+        curves,
+        {
+            **description,
+            "data": str(file),
+            "data_sha256": sha256_of(Path(file)),
+            "people": len(people),
+            "people_without_prediction": int((~found).sum()),
+            "people_matched_by": "likeness" if predictions.annotation_ids is None else "box",
+            "protocol": protocol,
+            "oks_nms": None if skeleton.sigmas is None else _nms_area(predictions),
+            "measures": notes,
+            "versions": _versions(),
+        },
+        skeleton,
+        people,
+        predictions,
+        matched,
+        _goodness(predicted, people, skeleton),
+    )
+
+
+def _share_measures(
+    predicted: NDArray[np.float64], people: People, skeleton: Skeleton, protocol: Protocol
+) -> list[JointFigures]:
+    """Shares of joints found, by the length that people with this skeleton are measured by."""
+    if people.head_sizes is not None:
+        return [mpii_pckh(predicted, people.keypoints, people.head_sizes, convention=protocol)]
+    if skeleton.torso is not None:
+        return [pck(predicted, people.keypoints, skeleton)]
+    return [box_pck(predicted, people.keypoints, people.boxes, skeleton)]
+
+
+def _distance_measures(
+    predicted: NDArray[np.float64], people: People, skeleton: Skeleton
+) -> list[JointFigures]:
+    measures: list[JointFigures] = [epe(predicted, people.keypoints, skeleton)]
+    if skeleton.torso is None:  # hands, faces, things: what they are measured by
+        measures.append(auc(predicted, people.keypoints, skeleton))
+    if skeleton.name == "face_aflw19":
+        lengths = box_lengths(people.boxes)
+        measures.append(nme(predicted, people.keypoints, skeleton, lengths=lengths))
+    elif skeleton.interocular is not None:
+        measures.append(nme(predicted, people.keypoints, skeleton))
+    return measures
+
+
+def _survivors(predictions: Predictions, skeleton: Skeleton) -> list[dict[str, Any]]:
+    """Rows for pycocotools of whom OKS-NMS leaves, picture by picture."""
+    rows = predictions.to_coco()
+    if skeleton.sigmas is None:
+        return rows
+    if predictions.regions is not None:
+        areas = predictions.regions[:, 1].prod(axis=1)
+    else:
+        areas = np.ptp(predictions.keypoints[..., :2], axis=1).prod(axis=1)
+    kept: list[dict[str, Any]] = []
+    order = np.argsort(predictions.image_ids, kind="stable")
+    starts = np.flatnonzero(np.diff(predictions.image_ids[order])) + 1
+    for index in np.split(order, starts) if len(order) else []:
+        stay = oks_nms(
+            predictions.keypoints[index], predictions.scores[index], areas[index], skeleton.sigmas
+        )
+        kept += [rows[i] for i in index[stay]]
+    return kept
+
+
+def _nms_area(predictions: Predictions) -> str:
+    return "0.9, area of the " + (
+        "joints' extent" if predictions.regions is None else "padded region"
+    )
+
+
+def _oks_figures(
+    predictions: Predictions,
+    rows: list[dict[str, Any]],
+    file: str | Path,
+    people: People,
+    skeleton: Skeleton,
+) -> list[tuple[dict[str, float], dict[str, float]]]:
+    """AP and AR, and AP by joint where it is COCO's, if the data set is measured by them."""
+    content = read_json(Path(file))
+    if skeleton.sigmas is None or not isinstance(content, dict):
+        return []
+    if skeleton.name == "coco_wholebody133":
+        return [(wholebody_ap(content, rows, skeleton), {})]
+    if has_wholebody(content) and skeleton.name in WHOLEBODY_PARTS:  # it has no AP of parts alone
+        return []
+    if all("crowdIndex" in picture for picture in content["images"]):
+        return [(crowdpose_ap(content, rows, skeleton), {})]
+    return [(oks_ap(content, rows, skeleton), oks_ap_by_joint(content, rows, skeleton))]
+
+
+def _goodness(
+    predicted: NDArray[np.float64], people: People, skeleton: Skeleton
+) -> NDArray[np.float64]:
+    sigmas = skeleton.sigmas or [TYPICAL_SIGMA] * len(skeleton)
+    return np.array(
+        [
+            oks(p[None], t[None], [area], sigmas, labelled=t[None, :, 2] > 0)[0, 0]
+            for p, t, area in zip(predicted, people.keypoints, people.areas, strict=True)
+        ]
+    )
+
+
+def _versions() -> dict[str, str]:
+    versions = {"hrnet": hrnet.__version__}
+    for package in PACKAGES:
         try:
-            yield estimator.prepare(image, people.boxes[index], key=index)
-        except BoxError as error:  # the annotations are of another size of it
-            raise DataError(f"the annotations do not fit {file}: {error}") from None
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:  # OpenCV has several names
+            continue
+    return versions

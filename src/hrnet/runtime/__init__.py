@@ -11,9 +11,10 @@ from hrnet.zoo.card import ModelCard
 
 
 class Runner(Protocol):
-    """A loaded model."""
+    """A loaded model, and the file that its weights came from (None for random ones)."""
 
     card: ModelCard
+    weights: Path | None
     device: str
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -38,4 +39,5 @@ def load_runner(
     """
     from hrnet.runtime.torch import TorchRunner
 
-    return TorchRunner(*load_model(model, weights=weights, flip_test=flip_test), device)
+    pose_model, card, file = load_model(model, weights=weights, flip_test=flip_test)
+    return TorchRunner(pose_model, card, file, device)

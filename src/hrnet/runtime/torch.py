@@ -1,5 +1,7 @@
 """Running a pose model in PyTorch."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,14 +15,18 @@ class TorchRunner:
     """See `hrnet.runtime.Runner`.
 
     Args:
+        weights: the file that the model's weights came from, or None.
         device: "auto" (CUDA, then Apple's MPS, then the CPU) or a name of PyTorch's.
 
     Raises:
         ConfigError: there is no such device here.
     """
 
-    def __init__(self, model: PoseModel, card: ModelCard, device: str = "auto") -> None:
+    def __init__(
+        self, model: PoseModel, card: ModelCard, weights: Path | None, device: str = "auto"
+    ) -> None:
         self.card = card
+        self.weights = weights
         self.device = _pick_device() if device == "auto" else device
         try:
             self.model = model.eval().to(self.device)

@@ -35,6 +35,7 @@ class Skeleton(BaseModel):
         sigmas: per-keypoint constants of OKS, or None where there is no agreed figure.
         upper_body: names for half-body augmentation; empty switches it off.
         torso: the two names whose distance normalises PCK, or None.
+        interocular: the outer corners of the eyes, whose distance normalises NME of faces, or None.
         pairs: (left, right) names that swap when the picture is mirrored.
         limbs: pairs of names to draw a line between.
     """
@@ -48,6 +49,7 @@ class Skeleton(BaseModel):
     sigmas: tuple[float, ...] | None = None
     upper_body: tuple[str, ...] = ()
     torso: tuple[str, str] | None = None
+    interocular: tuple[str, str] | None = None
     pairs: tuple[tuple[str, str], ...] = ()
     limbs: tuple[tuple[str, str], ...] = ()
     colours: Colours = Colours()
@@ -58,7 +60,8 @@ class Skeleton(BaseModel):
             raise ValueError("a keypoint is named twice")
         if self.sigmas is not None and len(self.sigmas) != len(self.keypoints):
             raise ValueError(f"{len(self.sigmas)} sigmas for {len(self.keypoints)} keypoints")
-        used = [*self.upper_body, *(self.torso or ()), *sum((*self.pairs, *self.limbs), ())]
+        used = [*self.upper_body, *(self.torso or ()), *(self.interocular or ())]
+        used += sum((*self.pairs, *self.limbs), ())
         for name in used:
             if name not in self.keypoints:
                 raise ValueError(f"{name!r} is not among the keypoints")

@@ -81,20 +81,21 @@ def load_model(
     *,
     weights: str | Path | None = "default",
     flip_test: bool = False,
-) -> tuple["PoseModel", ModelCard]:
-    """The model of `create_model` and its card, looked up (and its file checked) once."""
+) -> tuple["PoseModel", ModelCard, Path | None]:
+    """The model of `create_model`, its card, and the file of its weights (None for random ones)."""
     from hrnet.zoo.loading import load_weights
     from hrnet.zoo.weights import build_model
 
     card, file = find_model(model)
     pose_model = build_model(card, flip_test=flip_test)
-    if weights == "default":
-        if file is None:
-            file = find_weights(card.name)
-        load_weights(pose_model.network, file)
-    elif weights is not None:
-        load_weights(pose_model.network, find_weights(weights))
-    return pose_model.eval(), card
+    if weights is None:
+        return pose_model.eval(), card, None
+    if weights != "default":
+        file = find_weights(weights)
+    elif file is None:
+        file = find_weights(card.name)
+    load_weights(pose_model.network, file)
+    return pose_model.eval(), card, file
 
 
 def find_weights(weights: str | Path) -> Path:

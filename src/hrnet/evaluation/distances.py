@@ -1,0 +1,132 @@
+"""How far joints lie from their labels: in pixels (EPE), or by a length of the face (NME)."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hrnet.errors import DataError
+from hrnet.evaluation.figures import JointFigures
+from hrnet.skeletons import Skeleton
+
+Float = NDArray[np.float64]
+
+
+def normalised_distances(
+    predicted: ArrayLike, true: ArrayLike, lengths: ArrayLike, skeleton: Skeleton
+) -> Float:
+    """Distances of joints from their labels, divided by a length of the person's own.
+
+    Args:
+        predicted: (P, K, >= 2) x, y in pixels.
+        true: (P, K, 3) x, y in the same pixels, and v > 0 where labelled.
+        lengths: (P,) in pixels, or one for all.
+        skeleton: of the K keypoints.
+
+    Returns:
+        (P, K) float64; NaN where nothing is labelled, or the length is not over 0 (or is NaN).
+
+    Raises:
+        DataError: the arrays do not fit each other or the skeleton, or a joint that is labelled
+            was predicted at NaN or infinity.
+    """
+    predicted = np.asarray(predicted, dtype=np.float64)
+    true = np.asarray(true, dtype=np.float64)
+    lengths = np.asarray(lengths, dtype=np.float64)
+    expected = (len(true), len(skeleton))
+    for name, array, last in (("predicted", predicted, (2, 3)), ("true", true, (3,))):
+        if array.ndim != 3 or array.shape[:2] != expected or array.shape[2] not in last:
+            raise DataError(
+                f"{name} keypoints have shape {array.shape}; with {len(true)} people and the "
+                f"{len(skeleton)} keypoints of {skeleton.name} it must be "
+                f"{(*expected, last[-1])}"
+            )
+    if lengths.shape not in ((), (len(true),)):
+        raise DataError(
+            f"lengths have shape {lengths.shape}; for {len(true)} people it must be {(len(true),)}"
+        )
+    lengths = np.broadcast_to(lengths, len(true))
+    counted = (true[..., 2] > 0) & (lengths > 0)[:, None]
+    if not np.isfinite(predicted[counted][:, :2]).all():
+        raise DataError(
+            "a predicted keypoint is not finite; leave such people out, or give a point"
+        )
+    distances = np.full(expected, np.nan)
+    pixels = np.linalg.norm(predicted[..., :2] - true[..., :2], axis=-1)
+    distances[counted] = (pixels / np.where(lengths > 0, lengths, 1)[:, None])[counted]
+    return distances
+
+
+def epe(predicted: ArrayLike, true: ArrayLike, skeleton: Skeleton) -> JointFigures:
+    """End-point error: the mean distance of labelled joints in pixels, as MMPose's EPE.
+
+    Args:
+        predicted: (P, K, >= 2) x, y in pixels.
+        true: (P, K, 3) x, y in the same pixels, and v > 0 where labelled.
+        skeleton: names of the joints.
+
+    Raises:
+        DataError: the arrays do not fit each other or the skeleton.
+    """
+    distances = normalised_distances(predicted, true, 1, skeleton)
+    return _mean_distance("EPE", distances, skeleton, "mean distance of joints in pixels")
+
+
+def nme(
+    predicted: ArrayLike,
+    true: ArrayLike,
+    skeleton: Skeleton,
+    *,
+    lengths: ArrayLike | None = None,
+) -> JointFigures:
+    """Normalised mean error of faces: the mean distance of labelled joints, in per cent of a
+    length of the face, as in MMPose and in HRNet-Facial-Landmark-Detection.
+
+    Args:
+        predicted: (P, K, >= 2) x, y in pixels.
+        true: (P, K, 3) x, y in the same pixels, and v > 0 where labelled.
+        skeleton: its `interocular` gives the length: the distance between the outer corners of the
+            eyes, which is that of 300-W, COFW, WFLW and COCO-WholeBody. Faces with one of them
+            unlabelled are not counted.
+        lengths: (P,) in pixels, instead; for AFLW `box_lengths`.
+
+    Raises:
+        DataError: neither a length nor a skeleton with `interocular` is given, or the arrays do not
+            fit each other or the skeleton.
+    """
+    if lengths is not None:
+        by = "a length of its own"
+    elif skeleton.interocular is not None:
+        points = np.asarray(true, dtype=np.float64)
+        a, b = (skeleton.index(name) for name in skeleton.interocular)
+        lengths = np.linalg.norm(points[:, a, :2] - points[:, b, :2], axis=-1)
+        lengths = np.where((points[:, [a, b], 2] > 0).all(axis=1), lengths, np.nan)
+        by = f"the distance from {' to '.join(skeleton.interocular)}"
+    else:
+        raise DataError(
+            f"skeleton {skeleton.name} has no interocular distance to measure NME by; give lengths"
+        )
+    distances = 100 * normalised_distances(predicted, true, lengths, skeleton)
+    return _mean_distance(
+        "NME", distances, skeleton, f"mean distance of joints in per cent of {by}"
+    )
+
+
+def box_lengths(boxes: ArrayLike) -> Float:
+    """(P,) the square root of each box's area, by which AFLW's NME is measured; boxes (P, 4) are
+    x1, y1, x2, y2 in pixels."""
+    corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 2, 2)
+    return np.asarray(np.sqrt((corners[:, 1] - corners[:, 0]).prod(axis=1)))
+
+
+def _mean_distance(name: str, distances: Float, skeleton: Skeleton, protocol: str) -> JointFigures:
+    counted = ~np.isnan(distances)
+    total = np.where(counted, distances, 0)
+    with np.errstate(invalid="ignore"):
+        mean = total.sum() / np.float64(counted.sum())
+        per_joint = total.sum(axis=0) / counted.sum(axis=0)
+    return JointFigures(
+        figures={name: float(mean)},
+        per_joint=dict(zip(skeleton.keypoints, per_joint.tolist(), strict=True)),
+        people=int(counted.any(axis=1).sum()),
+        joints=int(counted.sum()),
+        protocol=protocol,
+    )

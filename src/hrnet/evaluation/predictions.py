@@ -1,0 +1,238 @@
+"""Predictions to evaluate: made here with boxes given, or elsewhere, as a COCO results file."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrnet.data.coco import read_json
+from hrnet.data.people import People
+from hrnet.detection import SMALLEST
+from hrnet.errors import BoxError, DataError
+from hrnet.estimator import Picture, PoseEstimator
+from hrnet.geometry import crop_regions
+from hrnet.images import read_image
+from hrnet.skeletons import Skeleton
+
+# Somebody whom no prediction was made for.
+NOBODY = -1
+# For likeness where a skeleton has no sigmas: between COCO's for shoulders and for hips.
+TYPICAL_SIGMA = 0.09
+SCALE_UNIT = 200  # pixels; a results file's `scale` is in it
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """D predicted people.
+
+    Attributes:
+        image_ids: (D,) int64, as in the annotation file.
+        keypoints: (D, K, 3) float64 x, y in pixels of the picture, and score.
+        scores: (D,) float64 by which AP ranks them.
+        regions: (D, 2, 2) float64 centre and size, in pixels, of what the network saw of each,
+            padding included; None where a file does not say.
+        annotation_ids: (D,) int64 of whom the box is; None for detected boxes.
+    """
+
+    image_ids: NDArray[np.int64]
+    keypoints: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    regions: NDArray[np.float64] | None = None
+    annotation_ids: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def to_coco(self) -> list[dict[str, Any]]:
+        """Rows of a COCO results file. As the official code's they have `center` and `scale` of the
+        region beyond what COCO asks for, and, where boxes are the annotations' own,
+        `annotation_id`; not `bbox`, which would change what pycocotools takes for large."""
+        rows: list[dict[str, Any]] = []
+        for i in range(len(self)):
+            row = {
+                "image_id": int(self.image_ids[i]),
+                "category_id": 1,
+                "keypoints": np.round(self.keypoints[i].ravel(), 3).tolist(),
+                "score": float(self.scores[i]),
+            }
+            if self.regions is not None:
+                row["center"] = np.round(self.regions[i, 0], 3).tolist()
+                row["scale"] = np.round(self.regions[i, 1] / SCALE_UNIT, 6).tolist()
+            if self.annotation_ids is not None:
+                row["annotation_id"] = int(self.annotation_ids[i])
+            rows.append(row)
+        return rows
+
+
+def read_predictions(file: str | Path, skeleton: Skeleton) -> Predictions:
+    """A COCO results file: rows with image_id, keypoints (x, y, score of each joint of the
+    skeleton, in its order) and score; and, where all have them, `center` and `scale` (of the
+    padded region, in units of 200 pixels) as the official code writes them, and `annotation_id`.
+
+    Raises:
+        DataError: it is missing, broken, or not that.
+    """
+    rows = read_json(Path(file))
+    try:
+        keypoints = np.array([row["keypoints"] for row in rows], dtype=np.float64)
+        predictions = Predictions(
+            image_ids=np.array([row["image_id"] for row in rows], dtype=np.int64),
+            keypoints=keypoints.reshape(len(rows), len(skeleton), 3),
+            scores=np.array([row["score"] for row in rows], dtype=np.float64),
+            regions=_regions(rows),
+            annotation_ids=_column(rows, "annotation_id", np.int64),
+        )
+        if not (np.isfinite(predictions.keypoints).all() and np.isfinite(predictions.scores).all()):
+            raise ValueError("a number is not finite")
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{file} is not a COCO results file for the {len(skeleton)} keypoints of "
+            f"{skeleton.name} ({type(error).__name__}: {error}); it needs rows with image_id, "
+            "keypoints and score"
+        ) from None
+    return predictions
+
+
+def predict_people(
+    estimator: PoseEstimator, people: People, progress: Callable[[int], None] | None = None
+) -> Predictions:
+    """Predict from the annotations' own, true boxes; each has the score 1.
+
+    Args:
+        progress: called with the number of people done.
+
+    Raises:
+        DataError: a box lies outside its picture.
+        ImageError: a picture is missing or broken.
+    """
+    by_picture: dict[Path, list[int]] = {}
+    for i, file in enumerate(people.files):
+        by_picture.setdefault(file, []).append(i)
+    boxes = {file: people.boxes[index] for file, index in by_picture.items()}
+    found = _predict(estimator, boxes, progress)
+    order = np.concatenate([by_picture[file] for file in boxes])
+    keypoints = np.empty((len(people), len(estimator.card.skeleton), 3))
+    scores = np.empty(len(people))
+    keypoints[order], scores[order] = found[0], found[1]
+    regions = _padded(estimator, people.boxes)
+    return Predictions(people.image_ids, keypoints, scores, regions, people.annotation_ids)
+
+
+def predict_detections(
+    estimator: PoseEstimator,
+    detections: str | Path,
+    pictures: dict[int, Path],
+    progress: Callable[[int], None] | None = None,
+) -> Predictions:
+    """Predict from the boxes of a detector.
+
+    Args:
+        detections: COCO detections: rows with image_id, bbox (x, y, width, height), score and
+            category_id, of which 1 counts.
+        pictures: the data set's, by image id; rows of others are passed over.
+
+    Raises:
+        DataError: the file is missing, broken, or has a box outside its picture.
+        ImageError: a picture is missing or broken.
+    """
+    rows = read_json(Path(detections))
+    boxes: dict[Path, Any] = {}
+    ids: dict[Path, int] = {file: image_id for image_id, file in pictures.items()}
+    try:
+        for row in rows:
+            x, y, width, height = map(float, row["bbox"])
+            if row.get("category_id", 1) != 1 or row["image_id"] not in pictures:
+                continue
+            if min(width, height) >= SMALLEST:
+                box = [x, y, x + width, y + height, min(1.0, float(row["score"]))]
+                boxes.setdefault(pictures[row["image_id"]], []).append(box)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{detections} is not a COCO detections file ({type(error).__name__}: {error}); it "
+            "needs rows with image_id, bbox and score"
+        ) from None
+    if not boxes:
+        raise DataError(f"{detections} has no boxes for the {len(pictures)} pictures")
+    keypoints, scores = _predict(estimator, boxes, progress)
+    image_ids = [ids[file] for file, of_file in boxes.items() for _ in of_file]
+    corners = np.concatenate([np.array(of_file)[:, :4] for of_file in boxes.values()])
+    regions = _padded(estimator, corners)
+    return Predictions(np.array(image_ids, dtype=np.int64), keypoints, scores, regions)
+
+
+def match(people: People, predictions: Predictions, skeleton: Skeleton) -> NDArray[np.int64]:
+    """For each of P people the prediction that is theirs, or NOBODY: (P,).
+
+    By annotation id where predictions have one; else, picture by picture, the likest pair first.
+    """
+    matched = np.full(len(people), NOBODY)
+    if predictions.annotation_ids is not None:
+        by_id = {int(a): i for i, a in enumerate(predictions.annotation_ids)}
+        return np.array([by_id.get(int(a), NOBODY) for a in people.annotation_ids], dtype=np.int64)
+    sigmas = np.array(skeleton.sigmas or [TYPICAL_SIGMA] * len(skeleton))
+    for image in np.unique(people.image_ids):
+        rows = np.flatnonzero(people.image_ids == image)
+        columns = np.flatnonzero(predictions.image_ids == image)
+        likeness = _likeness(people, rows, predictions.keypoints[columns], sigmas)
+        while likeness.size and likeness.max() >= 0:
+            i, j = np.unravel_index(likeness.argmax(), likeness.shape)
+            matched[rows[i]] = columns[j]
+            likeness[i], likeness[:, j] = -1, -1
+    return matched
+
+
+def _likeness(
+    people: People, rows: NDArray[np.int64], keypoints: NDArray[np.float64], sigmas: Any
+) -> NDArray[np.float64]:
+    """(rows, predictions) how alike, 0 to 1, over the labelled joints."""
+    true = people.keypoints[rows]
+    labelled = true[..., 2] > 0
+    squared = np.square(true[:, None, :, :2] - keypoints[None, :, :, :2]).sum(axis=-1)
+    variance = people.areas[rows][:, None, None] * 2 * np.square(2 * sigmas)
+    # A heavy tail instead of the Gaussian's, which is 0 alike for all who are far.
+    close = 1 / (1 + squared / np.maximum(variance, 1e-9))
+    return (close * labelled[:, None]).sum(axis=-1) / np.maximum(labelled.sum(-1), 1)[:, None]
+
+
+def _padded(estimator: PoseEstimator, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.stack(crop_regions(boxes, estimator.card.input_size, estimator.padding), axis=1)
+
+
+def _predict(
+    estimator: PoseEstimator, boxes: dict[Path, Any], progress: Callable[[int], None] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Keypoints (D, K, 3) and scores (D,) of the boxes of each picture, in order."""
+
+    def pictures() -> Iterator[Picture]:
+        for file, of_file in boxes.items():
+            image = read_image(file, orient=False)
+            try:
+                yield estimator.prepare(image, of_file, key=file)
+            except BoxError as error:  # the annotations are of another size of it
+                raise DataError(f"the annotations do not fit {file}: {error}") from None
+
+    keypoints, scores, done = [], [], 0
+    for _, poses in estimator.stream(pictures()):
+        keypoints.append(np.concatenate([poses.keypoints, poses.scores[..., None]], axis=2))
+        scores.append(poses.pose_scores)
+        done += len(poses)
+        if progress is not None:
+            progress(done)
+    return np.concatenate(keypoints).astype(float), np.concatenate(scores).astype(float)
+
+
+def _regions(rows: Any) -> NDArray[np.float64] | None:
+    centers, scales = (_column(rows, name, np.float64) for name in ("center", "scale"))
+    if centers is None or scales is None:
+        return None
+    return np.stack([centers, scales * SCALE_UNIT], axis=1).reshape(-1, 2, 2)
+
+
+def _column(rows: Any, name: str, dtype: Any) -> Any:
+    """What all rows have under a name, as an array; None where some have nothing."""
+    if not rows or not all(name in row for row in rows):
+        return None
+    return np.array([row[name] for row in rows], dtype=dtype)

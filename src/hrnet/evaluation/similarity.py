@@ -1,0 +1,129 @@
+"""OKS between poses, and non-maximum suppression by it."""
+
+from typing import Literal, assert_never
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hrnet.errors import DataError
+from hrnet.geometry import crop_regions
+from hrnet.result import Poses
+
+Float = NDArray[np.float64]
+
+# What is taken for a person's area when poses found are compared with each other.
+# "region": the part of the picture that the network saw, padding included: the official code
+#     (`lib/core/function.py`), and MMPose's CocoMetric with its top-down models.
+# "extent": the box that the joints span: MMPose's CocoMetric with models that take no boxes.
+# "none": nobody is suppressed.
+NMS = Literal["region", "extent", "none"]
+
+
+def oks(
+    predicted: ArrayLike,
+    true: ArrayLike,
+    areas: ArrayLike,
+    sigmas: ArrayLike,
+    *,
+    labelled: ArrayLike | None = None,
+) -> Float:
+    """Object keypoint similarity of every pose with every other.
+
+    The mean over joints of exp(-d^2 / (2 area (2 sigma)^2)), d being the distance in pixels
+    (https://cocodataset.org/#keypoints-eval; Ronchi & Perona, ICCV 2017).
+
+    Args:
+        predicted: (P, K, >= 2) x, y in pixels.
+        true: (G, K, >= 2) in the same pixels.
+        areas: (G,) of the true people in square pixels, or (P, G) of pairs.
+        sigmas: (K,) the joints' constants.
+        labelled: (G, K) bool, the joints that count; by default all.
+
+    Returns:
+        (P, G) float64 from 0 to 1, NaN where a true person has no labelled joint.
+    """
+    predicted = np.asarray(predicted, dtype=np.float64)[:, None, :, :2]
+    true = np.asarray(true, dtype=np.float64)[None, :, :, :2]
+    squared = ((predicted - true) ** 2).sum(axis=-1)
+    variances = (2 * np.asarray(sigmas, dtype=np.float64)) ** 2
+    # As in pycocotools, an area of nothing does not divide by zero.
+    extent = np.asarray(areas, dtype=np.float64)[..., None] + np.spacing(1)
+    similar = np.exp(-squared / (2 * extent * variances))
+    if labelled is None:
+        return np.asarray(similar.mean(axis=-1))
+    counted = np.asarray(labelled, dtype=bool)[None]
+    with np.errstate(invalid="ignore"):
+        mean = np.where(counted, similar, 0).sum(axis=-1) / counted.sum(axis=-1)
+    return np.asarray(mean)
+
+
+def oks_nms(
+    keypoints: ArrayLike,
+    scores: ArrayLike,
+    areas: ArrayLike,
+    sigmas: ArrayLike,
+    *,
+    threshold: float = 0.9,
+) -> NDArray[np.int64]:
+    """Non-maximum suppression among the poses of one picture.
+
+    From the best score down, a pose suppresses the worse ones whose OKS with it is over the
+    threshold; the area of a pair is the mean of the two (`lib/nms/nms.py` of the official code).
+
+    Args:
+        keypoints: (P, K, >= 2) x, y in pixels.
+        scores: (P,) of the poses.
+        areas: (P,) in square pixels.
+        sigmas: (K,) the joints' constants.
+        threshold: of the OKS; 0.9 is that of the published configurations.
+
+    Returns:
+        Positions of the poses that stay, best first.
+    """
+    areas = np.asarray(areas, dtype=np.float64)
+    pairs = (areas[:, None] + areas[None]) / 2
+    over = oks(keypoints, keypoints, pairs, sigmas) > threshold
+    suppressed = np.zeros(len(areas), dtype=bool)
+    kept = []
+    # Of equal scores the later one comes first, as in the official code.
+    for i in np.argsort(np.asarray(scores), kind="stable")[::-1]:
+        if not suppressed[i]:
+            kept.append(i)
+            suppressed |= over[i]
+    return np.array(kept, dtype=np.int64)
+
+
+def suppress(
+    poses: Poses,
+    nms: NMS,
+    *,
+    input_size: tuple[int, int],
+    padding: float = 1.25,
+    threshold: float = 0.9,
+) -> NDArray[np.int64]:
+    """Positions of the poses of one picture that `oks_nms` leaves, best first.
+
+    Args:
+        poses: of one picture, before suppression.
+        nms: whose area it goes by, see `NMS`; "none" keeps everybody, in their order.
+        input_size: (width, height) of the network's input, which with the padding makes regions.
+        padding: factor by which boxes were enlarged.
+        threshold: of the OKS.
+
+    Raises:
+        DataError: the skeleton has no sigmas.
+    """
+    if nms == "none":
+        return np.arange(len(poses))
+    if poses.skeleton.sigmas is None:
+        raise DataError(
+            f"skeleton {poses.skeleton.name} has no sigmas, which OKS needs; take no NMS"
+        )
+    if nms == "region":
+        areas = crop_regions(poses.boxes, input_size, padding)[1].prod(axis=1)
+    elif nms == "extent":
+        areas = np.ptp(poses.keypoints.astype(np.float64), axis=1).prod(axis=1)
+    else:
+        assert_never(nms)
+    sigmas = poses.skeleton.sigmas
+    return oks_nms(poses.keypoints, poses.pose_scores, areas, sigmas, threshold=threshold)

@@ -1,0 +1,208 @@
+"""Public data sets' own files, from reading to training, evaluating and drawing."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from hrnet import PoseEstimator
+from hrnet.cli import app
+from hrnet.data import read_people
+from hrnet.evaluation.evaluate import evaluate, evaluate_predictions
+from hrnet.evaluation.predictions import NOBODY, Predictions, match, read_predictions
+from hrnet.evaluation.report import markdown, to_dict, worst_people, write_report
+from hrnet.images import read_image
+from hrnet.skeletons import load_skeleton
+from hrnet.training.recipe import load_recipe
+from hrnet.training.run import train
+from hrnet.zoo.weights import build_model, save_model
+from real_data import real_data
+
+# Its own file under formats/, the skeleton, and what the data set is measured by.
+FORMATS = [
+    ("coco/test_coco", "coco17", {"AP", "AP(M)", "PCK@0.2", "EPE"}),
+    ("coco/test_coco_wholebody", "coco_wholebody133", {"body AP", "left hand AP", "whole AR"}),
+    ("coco/test_coco_wholebody", "hand21", {"PCK@0.2", "AUC", "EPE"}),
+    ("coco/test_coco_wholebody", "face_coco_wholebody68", {"NME", "EPE"}),
+    ("crowdpose/test_crowdpose", "crowdpose14", {"AP", "AP(E)", "AP(H)", "PCK@0.2"}),
+    ("ap10k/test_ap10k", "ap10k17", {"AP", "PCK@0.2", "EPE"}),
+    ("onehand10k/test_onehand10k", "hand21", {"PCK@0.2", "AUC", "EPE"}),
+    ("wflw/test_wflw", "face_wflw98", {"NME", "EPE"}),
+]
+
+
+def recipe(file, skeleton):
+    return load_recipe(
+        "hrnet_w32_small_coco17",
+        [
+            "model.name=tiny",
+            f"model.skeleton={skeleton}",
+            "model.input_size=[64, 64]",
+            "model.network.base_channel=4",
+            "model.network.num_blocks=1",
+            "model.network.layer1_channels=16",
+            f"data.root={file.parent}",
+            f'data.sources=[{{file="{file.name}"}}]',
+            f'data.validation=[{{file="{file.name}"}}]',
+            "data.workers=0",
+            "training.steps=1",
+            "training.batch_size=2",
+            "training.warmup_steps=0",
+            "training.validate_every=1",
+        ],
+    )
+
+
+@pytest.mark.parametrize(("name", "skeleton", "figures"), FORMATS)
+def test_from_file_to_sheet(name, skeleton, figures, tmp_path):
+    file = real_data(f"formats/{name}.json")
+    weights = train(recipe(file, skeleton), tmp_path / "run")
+    log = next((tmp_path / "run").glob("log/*/metrics.csv")).read_text()
+    assert "pck" in log.splitlines()[0]
+
+    evaluation = evaluate(PoseEstimator(weights, device="cpu"), file)
+    assert figures <= set(evaluation.figures)
+    written = write_report(evaluation, tmp_path / "report")
+    assert {f.name for f in written} >= {"figures.json", "figures.md", "worst.png", "joints.png"}
+    for picture in (f for f in written if f.suffix == ".png"):
+        assert read_image(picture).std() > 5
+    assert json.loads((tmp_path / "report" / "figures.json").read_text())["schema"] == 1
+
+
+@pytest.fixture
+def coco():
+    file = real_data("formats/coco/test_coco.json")
+    return file, load_skeleton("coco17"), read_people(file, load_skeleton("coco17"))
+
+
+def perfect(people, **changes):
+    keypoints = people.keypoints.copy()
+    keypoints[..., 2] = 1
+    values = {
+        "image_ids": people.image_ids,
+        "keypoints": keypoints,
+        "scores": np.linspace(0.5, 1, len(people)),
+        "annotation_ids": people.annotation_ids,
+    }
+    return Predictions(**values | changes)
+
+
+def test_the_labels_themselves_are_perfect(coco):
+    file, skeleton, people = coco
+    evaluation = evaluate_predictions(perfect(people), file, skeleton)
+    assert evaluation.figures["AP"] == pytest.approx(1)
+    assert evaluation.figures["PCK@0.2"] == 100
+    assert evaluation.figures["EPE"] == 0
+    np.testing.assert_allclose(evaluation.goodness, 1)
+    assert evaluation.per_joint["AP"]["left_knee"] == pytest.approx(1)
+    thresholds, values = evaluation.curves["PCK"]
+    assert (values[thresholds > 0] == 100).all()
+
+
+def test_people_without_a_prediction_count_as_wrong(coco):
+    file, skeleton, people = coco
+    order = np.random.default_rng(0).permutation(len(people))[:8]
+    some = perfect(people.select(np.isin(np.arange(len(people)), order)))
+    evaluation = evaluate_predictions(some, file, skeleton)
+    missing = set(range(len(people))) - set(order.tolist())
+    assert set(np.flatnonzero(evaluation.matched == NOBODY)) == missing
+    assert evaluation.protocol["people_without_prediction"] == len(missing)
+    assert evaluation.goodness[list(missing)].tolist() == [0] * len(missing)
+    assert evaluation.figures["EPE"] == 0  # of those who were found
+    assert 40 < evaluation.figures["PCK@0.2"] < 90
+    assert worst_people(evaluation).std() > 20
+
+
+def test_predictions_without_ids_go_to_whom_they_are_like(coco):
+    """Shuffled and moved by a twentieth of the box."""
+    _, skeleton, people = coco
+    rng = np.random.default_rng(1)
+    order = rng.permutation(len(people))
+    keypoints = perfect(people).keypoints[order]
+    keypoints[..., :2] += 0.05 * (people.boxes[order, 2:] - people.boxes[order, :2])[:, None]
+    predictions = Predictions(people.image_ids[order], keypoints, np.ones(len(people)))
+    assert (order[match(people, predictions, skeleton)] == np.arange(len(people))).all()
+
+
+def test_predictions_survive_a_file(coco, tmp_path):
+    file, skeleton, people = coco
+    regions = np.stack([people.boxes[:, :2], people.boxes[:, 2:]], axis=1)
+    predictions = perfect(people, regions=regions)
+    saved = tmp_path / "predictions.json"
+    saved.write_text(json.dumps(predictions.to_coco()))
+    again = read_predictions(saved, skeleton)
+    for name in ("image_ids", "keypoints", "scores", "regions", "annotation_ids"):
+        np.testing.assert_allclose(getattr(again, name), getattr(predictions, name), atol=1e-3)
+    assert "bbox" not in json.loads(saved.read_text())[0]
+    first = evaluate_predictions(predictions, file, skeleton)
+    assert evaluate_predictions(again, file, skeleton).figures == pytest.approx(
+        first.figures, abs=1e-3
+    )
+
+
+def command(*arguments):
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)], catch_exceptions=True)
+
+
+def test_detected_boxes_and_saved_predictions(tmp_path, coco):
+    """A detector's boxes give other people than the labelled ones, and AP with its scores."""
+    file = coco[0]
+    detections = real_data("formats/coco/test_coco_det_AP_H_56.json")
+    saved = tmp_path / "predictions.json"
+    card = recipe(file, "coco17").model
+    weights = tmp_path / "tiny.safetensors"
+    save_model(build_model(card).network, card, weights)
+    result = command(
+        "--model", weights, "--data", file, "--boxes", detections, "--save-predictions", saved
+    )
+    assert result.exit_code == 0, result.output
+    assert "boxes: test_coco_det_AP_H_56.json" in result.output
+    rows = json.loads(saved.read_text())
+    boxes = [d for d in json.loads(detections.read_text()) if d["category_id"] == 1]
+    assert len(rows) == len(boxes)
+    assert "annotation_id" not in rows[0]
+    centers = np.array([[d["bbox"][0] + d["bbox"][2] / 2 for d in boxes]])
+    assert np.abs(np.sort([r["center"][0] for r in rows]) - np.sort(centers)).max() < 1e-2
+
+    again = command("--data", file, "--predictions", saved)
+    figures = [line.split()[:2] for line in result.output.splitlines() if line.startswith("  A")]
+    assert figures == [
+        line.split()[:2] for line in again.output.splitlines() if line.startswith("  A")
+    ]
+    assert len(figures) == 10
+
+    mixed = command("--data", file, "--predictions", saved, "--flip-test")
+    assert "leave out --model" in str(mixed.exception)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[{}]", "KeyError: 'keypoints'"),
+        ('{"a": 1}', "TypeError"),
+        ('[{"image_id": 1, "keypoints": [1, 2, 3], "score": 1}]', "cannot reshape"),
+        (
+            f'[{{"image_id": 1, "keypoints": [{", ".join(["NaN"] * 51)}], "score": 1}}]',
+            "not finite",
+        ),
+    ],
+)
+def test_results_files_that_are_none_are_refused(content, message, tmp_path):
+    (tmp_path / "r.json").write_text(content)
+    with pytest.raises(Exception, match=f"r.json is not a COCO results file.*{message}"):
+        read_predictions(tmp_path / "r.json", load_skeleton("coco17"))
+
+
+def test_the_report_names_its_protocol(coco):
+    file, skeleton, people = coco
+    evaluation = evaluate_predictions(perfect(people), file, skeleton, name="labels")
+    protocol = to_dict(evaluation)["protocol"]
+    assert protocol["model"] == "labels"
+    assert protocol["people"] == 12
+    assert len(protocol["data_sha256"]) == 64
+    assert {"hrnet", "torch", "numpy", "pycocotools"} <= set(protocol["versions"])
+    table = markdown(evaluation, [])
+    assert "| AP | 1.000 |" in table
+    assert "| left_knee |" in table
+    assert protocol["data_sha256"] in table
