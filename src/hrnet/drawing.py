@@ -23,6 +23,7 @@ def draw_poses(
     skeleton: Skeleton,
     *,
     threshold: float = 0.2,
+    hollow: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
     """A copy of the picture with everybody's limbs and joints.
 
@@ -33,9 +34,12 @@ def draw_poses(
         image: (H, W, 3) uint8 RGB.
         keypoints: (P, K, 2) x, y in pixels.
         scores: (P, K); joints below `threshold` are left out, with their limbs.
+        hollow: (P, K) joints to be drawn as rings, such as occluded ones; None for no one.
     """
     canvas = image.copy()
-    for points, visible in zip(keypoints, scores >= threshold, strict=True):
+    if hollow is None:
+        hollow = np.zeros(scores.shape, dtype=bool)
+    for points, visible, ring in zip(keypoints, scores >= threshold, hollow, strict=True):
         if not visible.any():
             continue
         extent = np.ptp(points[visible], axis=0).max()
@@ -52,6 +56,9 @@ def draw_poses(
             outline = radius + (1 << SUBPIXEL_BITS)
             cv2.circle(canvas, center, outline, (255, 255, 255), -1, cv2.LINE_AA, SUBPIXEL_BITS)
             cv2.circle(canvas, center, radius, colour, -1, cv2.LINE_AA, SUBPIXEL_BITS)
+            if ring[k]:
+                white = (255, 255, 255)
+                cv2.circle(canvas, center, radius // 2, white, -1, cv2.LINE_AA, SUBPIXEL_BITS)
     return canvas
 
 

@@ -1,5 +1,5 @@
 """The command line: `hrnet predict`, `hrnet evaluate`, `hrnet train`, `hrnet models`,
-`hrnet convert`.
+`hrnet convert`, `hrnet data`.
 
 One file a command. Each imports what it needs when it runs, so that `--help` is instant.
 """
@@ -10,7 +10,7 @@ import sys
 import typer
 from rich.console import Console
 
-from hrnet.cli import convert, evaluate, models, predict, train
+from hrnet.cli import convert, data, evaluate, models, predict, train
 from hrnet.errors import HRNetError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("train")(train.train)
 app.command("convert")(convert.convert)
 app.add_typer(models.models, name="models")
+app.add_typer(data.data, name="data")
 
 
 def main() -> None:
@@ -41,7 +42,8 @@ def main() -> None:
         file = error.filename2 or error.filename or "a file"
         _fail(f"cannot read or write {file}: {error.strerror or error}")
     except ModuleNotFoundError as error:
-        extra = {"pytorch_lightning": "train", "pycocotools": "train"}.get(error.name or "")
+        extras = {"pytorch_lightning": "train", "pycocotools": "train", "scipy": "data"}
+        extra = extras.get(error.name or "")
         if extra is None:
             raise
         _fail(f"this needs {error.name}: pip install 'hrnet[{extra}]'")

@@ -1,0 +1,89 @@
+"""`hrnet data`: data sets of one's own: looked over, brought into form, divided, joined."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+data = typer.Typer(help="Check, prepare, split and merge data sets.", no_args_is_help=True)
+
+SHOWN = 5  # ids of each kind of fault
+
+Images = Annotated[
+    Path | None, typer.Option(help="Folder of the pictures. [default: images beside the file]")
+]
+
+
+@data.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="Annotation file in COCO's keypoint format.")],
+    images: Images = None,
+    skeleton: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE.toml", help="What the keypoints must be. [default: as the file says]"
+        ),
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.png", help="Draw some people as training will see them."),
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="OUT.json", help="Write the findings, with all ids.")
+    ] = None,
+) -> None:
+    """Look for what would spoil training. Exit code 0: no faults; 1: faults; 2: no data set."""
+    from json import dumps
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from hrnet.data.check import check as run
+    from hrnet.data.raw import named_skeleton
+    from hrnet.errors import DataError
+    from hrnet.files import atomic_write
+    from hrnet.images import write_image
+
+    wanted = named_skeleton(skeleton) if skeleton is not None else None
+    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    # Elsewhere than on a terminal it would leave an empty line.
+    with Progress(console=errors, disable=not errors.is_terminal, transient=True) as progress:
+        task = progress.add_task("reading pictures")
+        report = run(
+            file,
+            images,
+            skeleton=wanted,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    known = f" ({report.skeleton.name})" if report.skeleton is not None else ""
+    console.print(
+        f"{file}: {report.pictures} pictures, {report.people} people, "
+        f"{len(report.labelled)} keypoints{known}"
+    )
+    for finding in report.findings:
+        severity = "fault" if finding.is_fault else "note "
+        console.print(f"  {severity} {len(finding.cases):7}  {finding.kind}: {finding.meaning}")
+        cases = [f"{id_} ({what})" if what else f"{id_}" for id_, what in finding.cases[:SHOWN]]
+        more = ", ..." if len(finding.cases) > SHOWN else ""
+        console.print(f"                 {', '.join(cases)}{more}")
+    kinds = [finding for finding in report.findings if finding.is_fault]
+    count = sum(len(finding.cases) for finding in kinds)
+    console.print("OK: no faults" if report.ok else f"FAULTS: {count} of {len(kinds)} kinds")
+
+    if json is not None:
+        with atomic_write(json) as temporary:
+            temporary.write_text(dumps(report.to_dict(), indent=1), encoding="utf-8")
+    if sheet is not None:
+        from hrnet.data.sheet import checked_sheet
+
+        try:
+            write_image(sheet, checked_sheet(report))
+            console.print(f"{sheet}: the person's left is green, right is orange, middle is blue")
+        except DataError as error:
+            if report.ok:
+                raise
+            errors.print(f"no sheet: {error}")
+    if not report.ok:
+        raise typer.Exit(1)

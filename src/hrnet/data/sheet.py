@@ -1,0 +1,71 @@
+"""What training will see, to be looked at: crops with their joints."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrnet.data.augmentation import Augmentation
+from hrnet.data.check import Report
+from hrnet.data.coco import read_coco
+from hrnet.data.crops import CropDataset
+from hrnet.data.people import People
+from hrnet.drawing import contact_sheet, draw_poses
+from hrnet.errors import DataError
+from hrnet.skeletons import Skeleton
+
+PEOPLE, DRAWS, SIZE = 16, 2, (192, 256)
+
+
+def crop_sheet(people: People, skeleton: Skeleton, *, seed: int = 0) -> NDArray[np.uint8]:
+    """Some people, each as the padded box's crop and twice augmented, by the path that training
+    takes. Occluded joints (v = 1) of the first crop are rings.
+
+    Args:
+        seed: of the choice of at most 16 people, and of the augmentation.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        ImageError: a picture is missing or broken, or there are no people.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.choice(len(people), size=min(PEOPLE, len(people)), replace=False))
+    plain = CropDataset(people, skeleton, SIZE)
+    augmented = CropDataset(people, skeleton, SIZE, augmentation=Augmentation(), seed=seed)
+    pictures, captions = [], []
+    for index in chosen.tolist():
+        for draw in range(1 + DRAWS):
+            sample = (augmented if draw else plain)[draw, index]
+            # A mirrored crop's joints have changed places: which one is occluded is not known.
+            occluded = None if draw else people.keypoints[index, None, :, 2] == 1
+            pictures.append(
+                draw_poses(
+                    sample.crop,
+                    sample.points[None],
+                    sample.visible[None].astype(np.float32),
+                    skeleton,
+                    hollow=occluded,
+                )
+            )
+            what = "augmented" if draw else people.files[index].name
+            captions.append(f"{people.annotation_ids[index]}: {what}")
+    return contact_sheet(pictures, captions, columns=2 * (1 + DRAWS))
+
+
+def checked_sheet(report: Report) -> NDArray[np.uint8]:
+    """`crop_sheet` of a data set that was checked, without people whose picture cannot be read.
+
+    Raises:
+        DataError: the file has faults that keep it from being read at all.
+        ImageError: nobody is left.
+    """
+    people = read_coco(report.file, report.images)
+    if report.skeleton is None or tuple(people.names) != report.skeleton.keypoints:
+        raise DataError(f"{report.file} has other keypoints than the skeleton")
+    unreadable = [
+        id_
+        for finding in report.findings
+        if finding.kind in ("missing_picture", "broken_picture")
+        for id_, _ in finding.cases
+    ]
+    return crop_sheet(people.select(~np.isin(people.image_ids, unreadable)), report.skeleton)
