@@ -87,3 +87,56 @@ def check(
             errors.print(f"no sheet: {error}")
     if not report.ok:
         raise typer.Exit(1)
+
+
+@data.command()
+def split(
+    file: Annotated[Path, typer.Argument(help="Annotation file in COCO's keypoint format.")],
+    first: Annotated[Path, typer.Argument(metavar="OUT1", help="Gets most pictures.")],
+    second: Annotated[Path, typer.Argument(metavar="OUT2", help="Gets the fraction.")],
+    fraction: Annotated[float, typer.Option(help="Share of the pictures that goes to OUT2.")],
+    seed: Annotated[int, typer.Option(help="Of the choice.")] = 0,
+    images: Images = None,
+) -> None:
+    """Divide a data set in two that share no picture, such as to train on and to measure by."""
+    from hrnet.data.split import split as run
+
+    counts = run(file, first, second, fraction=fraction, seed=seed, images=images)
+    for part, count in zip((first, second), counts, strict=True):
+        typer.echo(f"{part}: {count} pictures")
+
+
+@data.command()
+def merge(
+    files: Annotated[list[Path], typer.Argument(help="Annotation files in COCO's format.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.json")],
+    skeleton: Annotated[
+        str, typer.Option(metavar="NAME|FILE.toml", help="The keypoints of the joined data set.")
+    ],
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OLD=NEW", help="A joint's name in the files, and the skeleton's."),
+    ] = None,
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of the pictures, once a file. [default: images beside each]"),
+    ] = None,
+) -> None:
+    """Join data sets, joints by name; those that one lacks are not trained on in its people."""
+    from hrnet.data.merge import merge as run
+    from hrnet.data.raw import named_skeleton
+    from hrnet.errors import ConfigError
+
+    names = {}
+    for text in rename or []:
+        old, equals, new = text.partition("=")
+        if not (old and equals and new):
+            raise ConfigError(f"{text!r} is not of the form OLD=NEW")
+        names[old] = new
+    for part in run(files, out, named_skeleton(skeleton), rename=names, images=images):
+        typer.echo(f"{part.file}: {part.people} people")
+        if part.lacking:
+            typer.echo(f"  has no {', '.join(part.lacking)}")
+        if part.dropped:
+            typer.echo(f"  dropped: {', '.join(part.dropped)}")
+    typer.echo(f"{out}: written")

@@ -1,6 +1,7 @@
 """Annotation files in COCO's format as they stand: nothing cleaned, nothing left out."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,12 @@ def read_raw(file: str | Path) -> dict[str, Any]:
     return dict(content)
 
 
-def write_raw(file: str | Path, content: dict[str, Any]) -> None:
-    """Write an annotation file, whole or not at all."""
-    with atomic_write(file) as temporary:
-        temporary.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
+def write_raw(contents: dict[Path, dict[str, Any]]) -> None:
+    """Write annotation files, by path: whole, and all or none of them."""
+    with ExitStack() as stack:
+        for file, content in contents.items():
+            temporary = stack.enter_context(atomic_write(file))
+            temporary.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
 
 
 def named_skeleton(name: str) -> Skeleton:

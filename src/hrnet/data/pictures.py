@@ -1,0 +1,57 @@
+"""Where a prepared data set's pictures are: in `images` beside its annotation file, as the readers
+expect. Pictures that lie elsewhere are linked, not copied."""
+
+import os
+from pathlib import Path
+
+from hrnet.errors import ConfigError, DataError, ImageError
+from hrnet.headers import read_header
+
+
+def link_pictures(out: Path, folder: Path, name: str) -> str:
+    """Make the pictures of `folder` reachable below `out`/images, by a link unless they are there.
+
+    Args:
+        out: folder of the annotation file to come.
+        name: of the link in `out`/images; a number follows where another folder has the name.
+
+    Returns:
+        What to put before the names of the folder's pictures: "" or "name/".
+
+    Raises:
+        DataError: there is no such folder.
+        ConfigError: `out`/images is another data set's, itself a link or a file.
+    """
+    if not folder.is_dir():
+        raise DataError(f"there is no folder of pictures {folder}")
+    images, real = out / "images", folder.resolve()
+    if images.is_dir() and real.is_relative_to(images.resolve()):
+        inside = real.relative_to(images.resolve()).as_posix()
+        return "" if inside == "." else f"{inside}/"
+    if images.is_symlink() or (images.exists() and not images.is_dir()):
+        raise ConfigError(f"{images} leads to other pictures; give another folder to write to")
+    images.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        link = images / (name if number == 1 else f"{name}_{number}")
+        if link.is_symlink() and link.resolve() == real:
+            return f"{link.name}/"
+        if not os.path.lexists(link):
+            link.symlink_to(os.path.relpath(real, images.resolve()), target_is_directory=True)
+            return f"{link.name}/"
+        number += 1
+
+
+def picture_size(file: Path) -> tuple[int, int]:
+    """Width and height of a picture file as stored, by its header.
+
+    Raises:
+        ImageError: the file is missing or no picture.
+    """
+    try:
+        header = read_header(file.read_bytes())
+    except FileNotFoundError:
+        raise ImageError(f"there is no picture {file}") from None
+    if header is None or header.size is None:
+        raise ImageError(f"{file} is not a picture, or its size cannot be read")
+    return header.size
