@@ -446,7 +446,7 @@ def test_the_sheet_shows_crops_with_joints_without_broken_pictures(tmp_path):
 
 def test_a_sheet_of_what_cannot_be_read_for_training(tmp_path):
     content = data_set(tmp_path)
-    del content["annotations"][0]["area"]
+    del content["annotations"][0]["bbox"]
     result = run(write(tmp_path, content), "--sheet", tmp_path / "sheet.png")
     assert result.exit_code == 1
     assert "no sheet: " in result.output

@@ -314,6 +314,44 @@ def test_ap_does_not_depend_on_the_order_of_rows(truth):
     assert oks_ap(truth(content), rows[::-1], COCO17) == figures
 
 
+def test_oks_of_a_picture_equals_pycocotools():
+    """With somebody who has only a box, inside and outside of which poses lie."""
+    from pycocotools.coco import COCO as Annotations  # noqa: N811
+    from pycocotools.cocoeval import COCOeval
+
+    from hrnet.evaluation.keypoint_eval import KeypointEval
+
+    rng = np.random.default_rng(0)
+    people = [person(i) | {"image_id": 0} for i in (1, 2, 3, 4)]
+    for row in people:
+        row["keypoints"] = np.array(row["keypoints"])
+        row["keypoints"][2::3] *= rng.random(17) < 0.7
+        row["num_keypoints"] = 17
+        row["bbox"] = [50.0, 60.0, 30.0, 20.0]
+    people[2]["keypoints"][:] = 0
+    found = [
+        row | {"keypoints": row["keypoints"] + rng.normal(0, 15, 51), "score": rng.random()}
+        for row in people * 6  # more than the 20 that count
+    ]
+    for i, row in enumerate(found):
+        row["id"] = i + 1
+    sides = []
+    for rows in (people, found):
+        sides.append(Annotations())
+        sides[-1].dataset = {
+            "images": [{"id": 0}],
+            "categories": [{"id": 1}],
+            "annotations": rows,
+        }
+        sides[-1].createIndex()
+    theirs, ours = (kind(*sides, "keypoints") for kind in (COCOeval, KeypointEval))
+    for evaluation in (theirs, ours):
+        evaluation.evaluate()
+    assert theirs.ious[0, 1].shape == (20, 4)
+    assert 0.1 < theirs.ious[0, 1][:, 2].max() < 1
+    np.testing.assert_allclose(ours.ious[0, 1], theirs.ious[0, 1], rtol=0, atol=1e-12)
+
+
 def test_ap_by_joint_is_of_that_joint_alone(truth):
     content = annotations()
     rows = perfect(content)
@@ -426,6 +464,13 @@ def test_files_that_do_not_fit_are_refused(truth, tmp_path):
     expected = oks_ap(truth(content), rows, COCO17)
     del content["annotations"][3]["area"]  # as MMPose and xtcocotools fill it in
     assert oks_ap(truth(content), rows, COCO17) == expected
+    for key, value in (("bbox", [1, 2, 3]), ("keypoints", [float("nan")] * 51)):
+        content = annotations()
+        content["annotations"][3][key] = value
+        with pytest.raises(DataError, match="annotation 3 has"):
+            oks_ap(truth(content), rows, COCO17)
+    with pytest.raises(DataError, match="coco17 has 17 keypoints, not 133"):
+        wholebody_ap(truth(content), rows, COCO17)
     content = crowd(annotations())
     del content["images"][1]["crowdIndex"]
     with pytest.raises(DataError, match="no crowdIndex"):
@@ -496,7 +541,7 @@ def test_nme_and_epe_by_hand():
     assert figures.per_joint["right_jaw_6"] == pytest.approx(5)
     assert "right_eye_1 to left_eye_1" in figures.protocol
     assert epe(predicted, true, WFLW).figures == {"EPE": pytest.approx(5)}
-    assert box_lengths([[10, 10, 50, 100]]).tolist() == [60]
+    assert box_lengths([[10, 10, 50, 100], [50, 100, 10, 10]]).tolist() == [60, 0]
 
 
 @given(seed=st.integers(0, 999))
@@ -550,6 +595,11 @@ def test_arrays_that_do_not_fit_are_refused():
         epe(true[..., :2], true[..., :2], WFLW)
     with pytest.raises(DataError, match=r"lengths have shape \(3,\)"):
         nme(true, true, WFLW, lengths=[1, 2, 3])
+    for measure, skeleton in ((pck, COCO17), (nme, WFLW), (auc, WFLW)):
+        with pytest.raises(DataError, match=r"true keypoints have shape \(98, 2\)"):
+            measure(true[..., :2], true[0, :, :2], skeleton)
+    with pytest.raises(DataError, match=r"boxes have shape \(4,\)"):
+        box_pck(true, true, [0, 0, 9, 9], WFLW)
     with pytest.raises(DataError, match="no interocular distance"):
         nme(true[:, :17], true[:, :17], COCO17)
     with pytest.raises(DataError, match="names no torso"):

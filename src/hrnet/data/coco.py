@@ -54,7 +54,7 @@ def read_coco(
             keypoints of the skeleton.
     """
     file = Path(file)
-    folder = _folder(file, images)
+    folder = pictures_folder(file, images)
     content = read_json(file)
     try:
         pictures = {picture["id"]: picture for picture in content["images"]}
@@ -107,6 +107,27 @@ def read_coco(
     return people if skeleton is None else people.of_skeleton(skeleton, file)
 
 
+def picture_files(file: str | Path, images: str | Path | None = None) -> dict[int, Path]:
+    """All pictures of an annotation file by their id, those without people as well.
+
+    Args:
+        images: folder of the pictures, see `read_coco`.
+
+    Raises:
+        DataError: the file is missing, not JSON, or lists no pictures.
+    """
+    file = Path(file)
+    folder = pictures_folder(file, images)
+    content = read_json(file)
+    try:
+        return {int(picture["id"]): folder / picture["file_name"] for picture in content["images"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{file} is not in COCO's keypoint format ({type(error).__name__}: {error}); it needs "
+            "images with id and file_name"
+        ) from None
+
+
 def read_skeleton(file: str | Path) -> Skeleton:
     """The skeleton that a file's own category describes: names, and limbs where it has them.
 
@@ -135,6 +156,14 @@ def read_skeleton(file: str | Path) -> Skeleton:
         ) from error
 
 
+def pictures_folder(file: Path, images: str | Path | None = None) -> Path:
+    """Where a file's pictures are: `images`; else `images` beside it, or its own folder."""
+    if images is not None:
+        return Path(images)
+    beside = file.parent / "images"
+    return beside if beside.is_dir() else file.parent
+
+
 def read_json(file: Path) -> Any:
     """The content of a JSON file.
 
@@ -147,13 +176,6 @@ def read_json(file: Path) -> Any:
         raise DataError(f"there is no annotation file {file}") from None
     except (OSError, ValueError, RecursionError) as error:  # not JSON, not UTF-8, too deep
         raise DataError(f"{file} cannot be read as JSON: {error}") from error
-
-
-def _folder(file: Path, images: str | Path | None) -> Path:
-    if images is not None:
-        return Path(images)
-    beside = file.parent / "images"
-    return beside if beside.is_dir() else file.parent
 
 
 def keypoint_names(content: Any) -> list[str]:

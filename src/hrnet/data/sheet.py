@@ -30,19 +30,19 @@ def crop_sheet(people: People, skeleton: Skeleton, *, seed: int = 0) -> NDArray[
     """
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(len(people), size=min(PEOPLE, len(people)), replace=False))
-    plain = CropDataset(people, skeleton, SIZE)
-    augmented = CropDataset(people, skeleton, SIZE, augmentation=Augmentation(), seed=seed)
+    plain = CropDataset([(people, None)], skeleton, SIZE)
+    augmented = CropDataset([(people, Augmentation())], skeleton, SIZE, seed=seed)
     pictures, captions = [], []
     for index in chosen.tolist():
         for draw in range(1 + DRAWS):
-            sample = (augmented if draw else plain)[draw, index]
+            sample = (augmented if draw else plain)[np.array([[draw, index]])]
             # A mirrored crop's joints have changed places: which one is occluded is not known.
             occluded = None if draw else people.keypoints[index, None, :, 2] == 1
             pictures.append(
                 draw_poses(
-                    sample.crop,
-                    sample.points[None],
-                    sample.visible[None].astype(np.float32),
+                    sample.crops[0].numpy(),
+                    sample.points.numpy(),
+                    sample.visible.float().numpy(),
                     skeleton,
                     hollow=occluded,
                 )

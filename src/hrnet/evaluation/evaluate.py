@@ -1,7 +1,6 @@
 """A model's figures on an annotation file: prediction with the boxes given, plus metrics."""
 
 import importlib.metadata
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 import hrnet
 from hrnet.data import read_people
-from hrnet.data.coco import WHOLEBODY_PARTS, has_wholebody, read_json
+from hrnet.data.coco import WHOLEBODY_PARTS, has_wholebody, picture_files, read_json
 from hrnet.data.people import People
 from hrnet.errors import DataError
 from hrnet.estimator import PoseEstimator
@@ -23,6 +22,7 @@ from hrnet.evaluation.predictions import (
     NOBODY,
     TYPICAL_SIGMA,
     Predictions,
+    Progress,
     match,
     predict_detections,
     predict_people,
@@ -75,7 +75,7 @@ def evaluate(
     images: str | Path | None = None,
     boxes: str | Path = "gt",
     protocol: Protocol = "official",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> Evaluation:
     """Evaluate a model on an annotation file.
 
@@ -85,7 +85,7 @@ def evaluate(
         boxes: "gt" for the annotations' own, true boxes, or a COCO detections file.
         protocol: whose conventions to follow where the public programs differ: in how boxes are
             clipped to their pictures, and in what MPII's PCKh@0.1 is.
-        progress: called with people done and people in all (with true boxes).
+        progress: called with boxes done and boxes in all.
 
     Raises:
         DataError: the file is missing, broken, lacks keypoints of the model, or has a box outside
@@ -95,15 +95,11 @@ def evaluate(
     skeleton = estimator.card.skeleton
     people = _people(file, skeleton, images, protocol)
 
-    def report(done: int) -> None:
-        if progress is not None:
-            progress(done, len(people))
-
     if str(boxes) == "gt":
-        predictions = predict_people(estimator, people, report)
+        predictions = predict_people(estimator, people, progress)
     else:
-        pictures = dict(zip(people.image_ids.tolist(), people.files, strict=True))
-        predictions = predict_detections(estimator, boxes, pictures, report)
+        pictures = picture_files(file, images)
+        predictions = predict_detections(estimator, boxes, pictures, progress)
     weights = estimator.runner.weights
     return _evaluate(
         predictions,

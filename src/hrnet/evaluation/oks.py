@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrnet.data.coco import AREA_OF_BOX, keypoint_names, read_json
-from hrnet.errors import DataError
+from hrnet.errors import DataError, HRNetError
 from hrnet.skeletons import Skeleton
 
 if TYPE_CHECKING:
-    from pycocotools.cocoeval import COCOeval
+    from hrnet.evaluation.keypoint_eval import KeypointEval
 
 # The order of COCOeval.stats for keypoints.
 STATS = ("AP", "AP50", "AP75", "AP(M)", "AP(L)", "AR", "AR50", "AR75", "AR(M)", "AR(L)")
@@ -101,7 +101,7 @@ def crowdpose_ap(annotations: Annotations, results: Rows, skeleton: Skeleton) ->
             f"{truth.file} is not CrowdPose's: a picture has no crowdIndex ({error})"
         ) from None
     people = truth.people(boxes_for_areas=True)
-    found = [row for row in _found(truth, results) if max(row["keypoints"][2::3]) > 0]
+    found = [row for row in _found(truth, results) if row["keypoints"][2::3].max() > 0]
     sigmas = _sigmas(skeleton)
     stats = _stats(_evaluate(truth, people, found, sigmas))
     figures = {name: stats[name] for name in ("AP", "AP50", "AP75", "AR", "AR50", "AR75")}
@@ -130,6 +130,8 @@ def wholebody_ap(annotations: Annotations, results: Rows, skeleton: Skeleton) ->
         DataError: as in `oks_ap`.
     """
     joints = sum(number for _, number in WHOLEBODY.values())
+    if len(skeleton) != joints:
+        raise DataError(f"skeleton {skeleton.name} has {len(skeleton)} keypoints, not {joints}")
     truth = _Truth(annotations, skeleton, tuple(key for key, _ in WHOLEBODY.values()))
     body = slice(0, WHOLEBODY["body"][1])
     found = _found(truth, results, area_of=body)
@@ -143,7 +145,7 @@ def wholebody_ap(annotations: Annotations, results: Rows, skeleton: Skeleton) ->
         people = [_only(person, place) for person in truth.people()]
         rows = [_only(row, place) for row in found]
         # xtcocotools passes over a part of which no joint scores.
-        rows = [row for row in rows if max(row["keypoints"][2::3]) > 0]
+        rows = [row for row in rows if row["keypoints"][2::3].max() > 0]
         stats = _stats(_evaluate(truth, people, rows, sigmas[place]))
         figures |= {f"{part} {name}": value for name, value in stats.items()}
     return figures
@@ -163,9 +165,8 @@ class _Truth:
         self.keys = keys
         try:
             self.images = [{**picture, "id": picture["id"]} for picture in content["images"]]
-            self.rows = content["annotations"]
             self._columns = self._order(content, skeleton)
-            self._people = [self._person(i, row) for i, row in enumerate(self.rows)]
+            self._people = [self._person(i, a) for i, a in enumerate(content["annotations"])]
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"{self.file} is not in COCO's keypoint format ({type(error).__name__}: {error}); "
@@ -180,14 +181,18 @@ class _Truth:
         return [names.index(name) for name in skeleton.keypoints]
 
     def _person(self, i: int, row: dict[str, Any]) -> dict[str, Any]:
-        keypoints = [number for key in self.keys for number in row.get(key, ())]
-        if keypoints and self._columns is not None:
-            keypoints = [number for i in self._columns for number in keypoints[3 * i : 3 * i + 3]]
-        if not keypoints and self.keys == ("keypoints",):  # a box alone, which nobody need find
-            keypoints = [0] * (3 * self.joints)
-        if len(keypoints) != 3 * self.joints:
-            raise ValueError(f"annotation {row.get('id')} has {len(keypoints) / 3:g} keypoints")
-        labelled = sum(v > 0 for v in keypoints[2::3])
+        numbers = [number for key in self.keys for number in row.get(key, ())]
+        if numbers and self._columns is not None:
+            numbers = [number for i in self._columns for number in numbers[3 * i : 3 * i + 3]]
+        if not numbers and self.keys == ("keypoints",):  # a box alone, which nobody need find
+            numbers = [0] * (3 * self.joints)
+        if len(numbers) != 3 * self.joints:
+            raise ValueError(f"annotation {row.get('id')} has {len(numbers) / 3:g} keypoints")
+        keypoints = np.array(numbers, dtype=np.float64)
+        bbox = np.array(row["bbox"], dtype=np.float64)
+        if bbox.shape != (4,) or not (np.isfinite(keypoints).all() and np.isfinite(bbox).all()):
+            raise ValueError(f"annotation {row.get('id')} has numbers that are none, or no box")
+        labelled = np.count_nonzero(keypoints[2::3] > 0)
         return {
             "id": i + 1,  # to pycocotools, 0 is nobody
             "image_id": row["image_id"],
@@ -196,7 +201,7 @@ class _Truth:
             # The file's own, where all of its joints count: CrowdPose's counts the visible ones.
             "num_keypoints": labelled if self._columns else row.get("num_keypoints", labelled),
             "area": None if row.get("area") is None else float(row["area"]),
-            "bbox": [float(number) for number in row["bbox"]],
+            "bbox": bbox,
             "keypoints": keypoints,
         }
 
@@ -248,7 +253,7 @@ def _found(truth: _Truth, results: Rows, area_of: slice | None = None) -> Rows:
             "iscrowd": 0,
             "score": float(scores[i]),
             "area": float(areas[i]),
-            "keypoints": points[i].ravel().tolist(),
+            "keypoints": points[i].ravel(),
         }
         for i, image in enumerate(images)
     ]
@@ -257,7 +262,7 @@ def _found(truth: _Truth, results: Rows, area_of: slice | None = None) -> Rows:
 def _only(row: dict[str, Any], joints: slice) -> dict[str, Any]:
     """A copy of an annotation or result with some of its joints."""
     keypoints = row["keypoints"][3 * joints.start : 3 * joints.stop]
-    labelled = sum(v > 0 for v in keypoints[2::3])
+    labelled = np.count_nonzero(keypoints[2::3] > 0)
     return row | {"keypoints": keypoints, "num_keypoints": labelled}
 
 
@@ -269,10 +274,14 @@ def _evaluate(
     pictures: list[Any] | None = None,
     *,
     sizes: bool = True,
-) -> "COCOeval":
+) -> "KeypointEval":
     """pycocotools' evaluation, in some pictures or all, by people's sizes or not."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
+    try:
+        from pycocotools.coco import COCO
+
+        from hrnet.evaluation.keypoint_eval import KeypointEval
+    except ModuleNotFoundError:
+        raise HRNetError("OKS AP needs pycocotools: pip install pycocotools") from None
 
     # pycocotools reports on standard output.
     with contextlib.redirect_stdout(io.StringIO()):
@@ -286,7 +295,7 @@ def _evaluate(
             }
             side.createIndex()
             sides.append(side)
-        evaluation = COCOeval(*sides, "keypoints")
+        evaluation = KeypointEval(*sides, "keypoints")
         evaluation.params.kpt_oks_sigmas = sigmas
         if pictures is not None:
             evaluation.params.imgIds = pictures
@@ -298,12 +307,12 @@ def _evaluate(
     return evaluation
 
 
-def _stats(evaluation: "COCOeval") -> dict[str, float]:
+def _stats(evaluation: "KeypointEval") -> dict[str, float]:
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.summarize()
     return {name: float(value) for name, value in zip(STATS, evaluation.stats, strict=True)}
 
 
-def _ap(evaluation: "COCOeval") -> float:
+def _ap(evaluation: "KeypointEval") -> float:
     precision = evaluation.eval["precision"][..., 0, 0]
     return float(precision[precision > -1].mean()) if (precision > -1).any() else -1.0

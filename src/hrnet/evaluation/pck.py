@@ -7,7 +7,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hrnet.errors import DataError
-from hrnet.evaluation.distances import normalised_distances
+from hrnet.evaluation.distances import (
+    box_sides,
+    checked_keypoints,
+    distance_between,
+    normalised_distances,
+)
 from hrnet.evaluation.figures import JointFigures
 from hrnet.skeletons import Skeleton, load_skeleton
 
@@ -56,7 +61,7 @@ def pck(
     with both torso joints labelled; the headline is the share of all of them.
 
     Args:
-        predicted: (P, K, >= 2) x, y in pixels.
+        predicted: (P, K, 2 or 3) x, y in pixels.
         true: (P, K, 3) x, y in the same pixels, and v > 0 where labelled.
 
     Raises:
@@ -64,10 +69,9 @@ def pck(
     """
     if skeleton.torso is None:
         raise DataError(f"skeleton {skeleton.name} names no torso, which PCK is measured by")
-    true = np.asarray(true, dtype=np.float64)
+    predicted, true = checked_keypoints(predicted, true, skeleton)
     a, b = (skeleton.index(name) for name in skeleton.torso)
-    torso = np.linalg.norm(true[:, a, :2] - true[:, b, :2], axis=-1)
-    torso[(true[:, [a, b], 2] <= 0).any(axis=1)] = np.nan
+    torso = distance_between(true, a, b)
     distances = normalised_distances(predicted, true, torso, skeleton)
     distances, names = _without(distances, skeleton, FACE)
     return _share(
@@ -95,7 +99,7 @@ def box_pck(
     headline is the mean of the joints' shares, however often each is labelled.
 
     Args:
-        predicted: (P, K, >= 2) x, y in pixels.
+        predicted: (P, K, 2 or 3) x, y in pixels.
         true: (P, K, 3) x, y in the same pixels, and v > 0 where labelled.
         boxes: (P, 4) x1, y1, x2, y2 as annotated, without padding.
         skeleton: names of the joints.
@@ -104,8 +108,7 @@ def box_pck(
     Raises:
         DataError: the arrays do not fit each other or the skeleton.
     """
-    corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    sides = (corners[:, 2:] - corners[:, :2]).max(axis=1)
+    sides = box_sides(boxes).max(axis=1)
     name = f"PCK@{threshold:g}"
     return _mean_of_joints(predicted, true, sides, skeleton, name, threshold, "box's longer side")
 
@@ -142,7 +145,7 @@ def mpii_pckh(
     and in what they print as PCKh@0.1: it is at 0.11 in the official one, at 0.1 in MMPose.
 
     Args:
-        predicted: (P, 16, >= 2) x, y in pixels.
+        predicted: (P, 16, 2 or 3) x, y in pixels.
         true: (P, 16, 3) x, y in the same pixels, and v > 0 where labelled.
         head_sizes: (P,) 0.6 of the diagonal of the head's box, in pixels.
 
@@ -191,7 +194,7 @@ def auc(
     the last.
 
     Args:
-        predicted: (P, K, >= 2) x, y in pixels.
+        predicted: (P, K, 2 or 3) x, y in pixels.
         true: (P, K, 3) x, y in the same pixels, and v > 0 where labelled.
         skeleton: names of the joints.
 

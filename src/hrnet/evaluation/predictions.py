@@ -17,6 +17,8 @@ from hrnet.geometry import crop_regions
 from hrnet.images import read_image
 from hrnet.skeletons import Skeleton
 
+Progress = Callable[[int, int], None]
+
 # Somebody whom no prediction was made for.
 NOBODY = -1
 # For likeness where a skeleton has no sigmas: between COCO's for shoulders and for hips.
@@ -97,12 +99,12 @@ def read_predictions(file: str | Path, skeleton: Skeleton) -> Predictions:
 
 
 def predict_people(
-    estimator: PoseEstimator, people: People, progress: Callable[[int], None] | None = None
+    estimator: PoseEstimator, people: People, progress: Progress = lambda done, total: None
 ) -> Predictions:
     """Predict from the annotations' own, true boxes; each has the score 1.
 
     Args:
-        progress: called with the number of people done.
+        progress: called with boxes done and boxes in all.
 
     Raises:
         DataError: a box lies outside its picture.
@@ -125,7 +127,7 @@ def predict_detections(
     estimator: PoseEstimator,
     detections: str | Path,
     pictures: dict[int, Path],
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> Predictions:
     """Predict from the boxes of a detector.
 
@@ -202,7 +204,7 @@ def _padded(estimator: PoseEstimator, boxes: NDArray[np.float64]) -> NDArray[np.
 
 
 def _predict(
-    estimator: PoseEstimator, boxes: dict[Path, Any], progress: Callable[[int], None] | None
+    estimator: PoseEstimator, boxes: dict[Path, Any], progress: Progress
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Keypoints (D, K, 3) and scores (D,) of the boxes of each picture, in order."""
 
@@ -215,12 +217,12 @@ def _predict(
                 raise DataError(f"the annotations do not fit {file}: {error}") from None
 
     keypoints, scores, done = [], [], 0
+    total = sum(map(len, boxes.values()))
     for _, poses in estimator.stream(pictures()):
         keypoints.append(np.concatenate([poses.keypoints, poses.scores[..., None]], axis=2))
         scores.append(poses.pose_scores)
         done += len(poses)
-        if progress is not None:
-            progress(done)
+        progress(done, total)
     return np.concatenate(keypoints).astype(float), np.concatenate(scores).astype(float)
 
 

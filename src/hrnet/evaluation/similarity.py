@@ -42,19 +42,22 @@ def oks(
     Returns:
         (P, G) float64 from 0 to 1, NaN where a true person has no labelled joint.
     """
-    predicted = np.asarray(predicted, dtype=np.float64)[:, None, :, :2]
-    true = np.asarray(true, dtype=np.float64)[None, :, :, :2]
-    squared = ((predicted - true) ** 2).sum(axis=-1)
-    variances = (2 * np.asarray(sigmas, dtype=np.float64)) ** 2
+    found = np.asarray(predicted, dtype=np.float64)[:, None, :, :2]
+    target = np.asarray(true, dtype=np.float64)[None, :, :, :2]
+    squared = ((found - target) ** 2).sum(axis=-1)
+    counted = np.ones(target.shape[1:3], bool) if labelled is None else np.asarray(labelled, bool)
+    return mean_similarity(squared, np.asarray(areas), np.asarray(sigmas), counted)
+
+
+def mean_similarity(
+    squared: Float, areas: Float, sigmas: Float, counted: NDArray[np.bool_]
+) -> Float:
+    """OKS (P, G) of squared distances (P, G, K); areas, sigmas, counted (G, K) as in `oks`."""
     # As in pycocotools, an area of nothing does not divide by zero.
-    extent = np.asarray(areas, dtype=np.float64)[..., None] + np.spacing(1)
-    similar = np.exp(-squared / (2 * extent * variances))
-    if labelled is None:
-        return np.asarray(similar.mean(axis=-1))
-    counted = np.asarray(labelled, dtype=bool)[None]
+    extent = areas[..., None] + np.spacing(1)
+    similar = np.where(counted, np.exp(-squared / (2 * extent * (2 * sigmas) ** 2)), 0)
     with np.errstate(invalid="ignore"):
-        mean = np.where(counted, similar, 0).sum(axis=-1) / counted.sum(axis=-1)
-    return np.asarray(mean)
+        return np.asarray(similar.sum(axis=-1) / counted.sum(axis=-1))
 
 
 def oks_nms(
