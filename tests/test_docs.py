@@ -1,9 +1,16 @@
-"""What the documents say of the models is what the cards say."""
+"""What the documents say is so: of the models what the cards say, and commands as printed."""
 
 import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from hrnet.images import read_image
 
 ROOT = Path(__file__).parents[1]
 spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "make_model_tables.py")
@@ -17,3 +24,46 @@ def test_the_tables_of_models_are_up_to_date():
         assert (ROOT / name).read_text(encoding="utf-8") == text, (
             f"{name} is not what the cards say; run python docs/make_model_tables.py"
         )
+
+
+def blocks(page, language):
+    """The code blocks of a page that are marked with a language, or with none."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_files_that_the_walk_shows_are_those_of_the_repository():
+    shown = blocks("own_data.md", "toml")
+    files = [ROOT / "docs" / "kites" / name for name in ("kite.toml", "kites.toml")]
+    assert shown == [file.read_text(encoding="utf-8") for file in files]
+    assert len(shown[0].splitlines()) <= 20
+
+
+@pytest.mark.slow
+def test_the_walk_through_data_of_one_s_own_works_as_written(tmp_path):
+    """From nothing to trained, measured and drawn, by the page's own commands."""
+    (tmp_path / "docs").symlink_to(ROOT / "docs", target_is_directory=True)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    for command in blocks("own_data.md", ""):
+        result = subprocess.run(
+            ["bash", "-ec", command],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+    report = json.loads((tmp_path / "runs/kites/report/figures.json").read_text())
+    assert report["figures"]["PCK@0.2"] > 90
+    assert report["figures"]["AP"] > 0.5
+    drawn = read_image(tmp_path / "runs/kites/drawn/0001.png")
+    before = read_image(tmp_path / "kites/images/0001.png")
+    assert (drawn != before).any(axis=2).mean() > 0.005
+    code = "\n".join(blocks("own_data.md", "python"))
+    found = subprocess.run(
+        [sys.executable, "-c", f"{code}\nprint(poses.keypoints.shape)"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert found.stdout == "(1, 5, 2)\n", found.stderr

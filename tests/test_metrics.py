@@ -14,8 +14,10 @@ from hrnet.errors import DataError
 from hrnet.evaluation.distances import box_lengths, epe, nme, normalised_distances
 from hrnet.evaluation.oks import crowdpose_ap, oks_ap, oks_ap_by_joint, wholebody_ap
 from hrnet.evaluation.pck import auc, box_pck, head_pck, mpii_pckh, pck
-from hrnet.evaluation.similarity import oks, oks_nms, suppress
-from hrnet.result import Poses, rescore
+from hrnet.evaluation.predictions import Predictions, survivors
+from hrnet.evaluation.similarity import oks, oks_nms
+from hrnet.geometry import crop_regions
+from hrnet.result import rescore
 from hrnet.skeletons import load_skeleton, skeleton_of_names
 from real_data import real_data
 
@@ -44,25 +46,17 @@ def truth(tmp_path):
 
 
 def rows_of(found, skeleton, nms, boxes=False):
-    """Rows of a results file, picture by picture, after suppression."""
-    rows = []
-    images = np.array(found.image_ids)
-    for image in np.unique(images):
-        one = images == image
-        poses = Poses(
-            keypoints=found.keypoints[one, :, :2],
-            scores=found.keypoints[one, :, 2],
-            boxes=found.boxes[one],
-            box_scores=found.box_scores[one],
-            skeleton=skeleton,
-            box_source="given",
-        )
-        whole = poses.to_coco(int(image))
-        for i in suppress(poses, nms, input_size=INPUT):
-            x1, y1, x2, y2 = poses.boxes[i].tolist()
-            box = {"bbox": [x1, y1, x2 - x1, y2 - y1]} if boxes else {}
-            rows.append(whole[i] | box)
-    return rows
+    """Rows of a results file, rescored and after suppression."""
+    corners = found.boxes.astype(np.float64)
+    predictions = Predictions(
+        image_ids=np.array(found.image_ids),
+        keypoints=found.keypoints,
+        scores=rescore(found.keypoints[..., 2], found.box_scores),
+        regions=np.stack(crop_regions(corners, INPUT), axis=1),
+        boxes=corners,
+    )
+    rows = predictions.to_coco(boxes=boxes)
+    return [rows[i] for i in survivors(predictions, skeleton, nms)]
 
 
 def assert_golden(figures, name, names=None, unit=1.0):
@@ -212,19 +206,14 @@ def test_oks_nms_by_hand():
     assert oks_nms(np.zeros((0, 1, 2)), [], [], sigmas).tolist() == []
 
 
-def test_suppression_needs_sigmas():
-    skeleton = load_skeleton("mpii16")
-    empty = Poses(
-        np.zeros((0, 16, 2), np.float32),
-        np.zeros((0, 16), np.float32),
-        np.zeros((0, 4), np.float32),
-        np.zeros(0, np.float32),
-        skeleton,
-        "given",
-    )
+def test_suppression_needs_sigmas_and_regions():
+    nobody = Predictions(np.zeros(0, np.int64), np.zeros((0, 16, 3)), np.zeros(0))
     with pytest.raises(DataError, match="mpii16 has no sigmas"):
-        suppress(empty, "region", input_size=INPUT)
-    assert len(suppress(empty, "none", input_size=INPUT)) == 0
+        survivors(nobody, load_skeleton("mpii16"), "extent")
+    with pytest.raises(DataError, match="do not say which regions"):
+        survivors(nobody, COCO17, "region")
+    assert len(survivors(nobody, load_skeleton("mpii16"), "none")) == 0
+    assert len(survivors(nobody, COCO17, "extent")) == 0
 
 
 def test_rescoring():

@@ -35,7 +35,8 @@ def evaluate(
         bool, typer.Option("--flip-test", help="Average with the mirrored picture; half as fast.")
     ] = False,
     protocol: Annotated[
-        Protocol, typer.Option(help="Whose way of clipping boxes, and of MPII's PCKh@0.1.")
+        Protocol,
+        typer.Option(help="Whose conventions to follow where the two differ."),
     ] = Protocol.official,
     predictions: Annotated[
         Path | None,
@@ -121,8 +122,8 @@ def evaluate(
 
     if save_predictions is not None:
         with atomic_write(save_predictions) as temporary:
-            content = json.dumps(figures.predictions.to_coco())
-            temporary.write_text(content, encoding="utf-8")
+            rows = figures.predictions.to_coco(boxes=protocol is Protocol.mmpose)
+            temporary.write_text(json.dumps(rows), encoding="utf-8")
     if out is not None:
         for file in write_report(figures, out):
             console.print(f"wrote {file}")

@@ -19,6 +19,7 @@ from hrnet.evaluation.figures import JointFigures
 from hrnet.evaluation.oks import crowdpose_ap, oks_ap, oks_ap_by_joint, wholebody_ap
 from hrnet.evaluation.pck import PCK, auc, box_pck, mpii_pckh, pck
 from hrnet.evaluation.predictions import (
+    NMS,
     NOBODY,
     TYPICAL_SIGMA,
     Predictions,
@@ -26,8 +27,9 @@ from hrnet.evaluation.predictions import (
     match,
     predict_detections,
     predict_people,
+    survivors,
 )
-from hrnet.evaluation.similarity import oks, oks_nms
+from hrnet.evaluation.similarity import oks
 from hrnet.files import sha256_of
 from hrnet.skeletons import Skeleton
 
@@ -84,7 +86,8 @@ def evaluate(
         images: folder of the pictures; by default `images` beside the file, or the file's own.
         boxes: "gt" for the annotations' own, true boxes, or a COCO detections file.
         protocol: whose conventions to follow where the public programs differ: in how boxes are
-            clipped to their pictures, and in what MPII's PCKh@0.1 is.
+            clipped to their pictures, in what MPII's PCKh@0.1 is, and in what the area of somebody
+            found is, by which AP(M) and AP(L) count (the joints' extent, or the box's).
         progress: called with boxes done and boxes in all.
 
     Raises:
@@ -168,8 +171,12 @@ def _evaluate(
     per_joint: dict[str, dict[str, float]] = {}
     curves: dict[str, Curve] = {}
     notes: dict[str, str] = {}
-    kept = _survivors(predictions, skeleton)
-    for table, by_joint in _oks_figures(predictions, kept, file, people, skeleton):
+    nms: NMS = "none"
+    if skeleton.sigmas is not None:
+        nms = "extent" if predictions.regions is None else "region"
+    rows = predictions.to_coco(boxes=protocol == "mmpose")
+    rows = [rows[i] for i in survivors(predictions, skeleton, nms)]
+    for table, by_joint in _oks_figures(rows, file, skeleton):
         figures |= table
         if by_joint:
             per_joint["AP"] = by_joint
@@ -193,7 +200,7 @@ def _evaluate(
             "people_without_prediction": int((~found).sum()),
             "people_matched_by": "likeness" if predictions.annotation_ids is None else "box",
             "protocol": protocol,
-            "oks_nms": None if skeleton.sigmas is None else _nms_area(predictions),
+            "oks_nms": nms,
             "measures": notes,
             "versions": _versions(),
         },
@@ -230,38 +237,8 @@ def _distance_measures(
     return measures
 
 
-def _survivors(predictions: Predictions, skeleton: Skeleton) -> list[dict[str, Any]]:
-    """Rows for pycocotools of whom OKS-NMS leaves, picture by picture."""
-    rows = predictions.to_coco()
-    if skeleton.sigmas is None:
-        return rows
-    if predictions.regions is not None:
-        areas = predictions.regions[:, 1].prod(axis=1)
-    else:
-        areas = np.ptp(predictions.keypoints[..., :2], axis=1).prod(axis=1)
-    kept: list[dict[str, Any]] = []
-    order = np.argsort(predictions.image_ids, kind="stable")
-    starts = np.flatnonzero(np.diff(predictions.image_ids[order])) + 1
-    for index in np.split(order, starts) if len(order) else []:
-        stay = oks_nms(
-            predictions.keypoints[index], predictions.scores[index], areas[index], skeleton.sigmas
-        )
-        kept += [rows[i] for i in index[stay]]
-    return kept
-
-
-def _nms_area(predictions: Predictions) -> str:
-    return "0.9, area of the " + (
-        "joints' extent" if predictions.regions is None else "padded region"
-    )
-
-
 def _oks_figures(
-    predictions: Predictions,
-    rows: list[dict[str, Any]],
-    file: str | Path,
-    people: People,
-    skeleton: Skeleton,
+    rows: list[dict[str, Any]], file: str | Path, skeleton: Skeleton
 ) -> list[tuple[dict[str, float], dict[str, float]]]:
     """AP and AR, and AP by joint where it is COCO's, if the data set is measured by them."""
     content = read_json(Path(file))

@@ -43,7 +43,7 @@ def oks_ap(annotations: Annotations, results: Rows, skeleton: Skeleton) -> dict[
 
     Args:
         annotations: file in COCO's keypoint format, or its content.
-        results: rows as of `Poses.to_coco`, after suppression (see `similarity.suppress`). What
+        results: rows as of `Poses.to_coco`, after suppression (see `predictions.survivors`). What
             was found beside the people counts in AP(M) or AP(L) by its area, which is that of the
             row's `bbox`, as in MMPose, or where it has none what the joints span, as in the
             official code.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,17 @@ from hrnet.data.people import People
 from hrnet.detection import SMALLEST
 from hrnet.errors import BoxError, DataError
 from hrnet.estimator import Picture, PoseEstimator
+from hrnet.evaluation.similarity import oks_nms
 from hrnet.geometry import crop_regions
 from hrnet.images import read_image
 from hrnet.skeletons import Skeleton
 
+# What is taken for a person's area when those found in a picture are compared with each other.
+# "region": the part of the picture that the network saw, padding included: the official code
+#     (`lib/core/function.py`), and MMPose's CocoMetric with its top-down models.
+# "extent": the box that the joints span: MMPose's CocoMetric with models that take no boxes.
+# "none": nobody is suppressed.
+NMS = Literal["region", "extent", "none"]
 Progress = Callable[[int, int], None]
 
 # Somebody whom no prediction was made for.
@@ -36,6 +43,7 @@ class Predictions:
         scores: (D,) float64 by which AP ranks them.
         regions: (D, 2, 2) float64 centre and size, in pixels, of what the network saw of each,
             padding included; None where a file does not say.
+        boxes: (D, 4) float64 x1, y1, x2, y2 without padding; None where a file does not say.
         annotation_ids: (D,) int64 of whom the box is; None for detected boxes.
     """
 
@@ -43,15 +51,21 @@ class Predictions:
     keypoints: NDArray[np.float64]
     scores: NDArray[np.float64]
     regions: NDArray[np.float64] | None = None
+    boxes: NDArray[np.float64] | None = None
     annotation_ids: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.image_ids)
 
-    def to_coco(self) -> list[dict[str, Any]]:
+    def to_coco(self, *, boxes: bool = False) -> list[dict[str, Any]]:
         """Rows of a COCO results file. As the official code's they have `center` and `scale` of the
         region beyond what COCO asks for, and, where boxes are the annotations' own,
-        `annotation_id`; not `bbox`, which would change what pycocotools takes for large."""
+        `annotation_id`.
+
+        Args:
+            boxes: give them `bbox` too, as MMPose does. pycocotools then takes the box's area for
+                that of what was found, where it would take what the joints span.
+        """
         rows: list[dict[str, Any]] = []
         for i in range(len(self)):
             row = {
@@ -63,6 +77,9 @@ class Predictions:
             if self.regions is not None:
                 row["center"] = np.round(self.regions[i, 0], 3).tolist()
                 row["scale"] = np.round(self.regions[i, 1] / SCALE_UNIT, 6).tolist()
+            if boxes and self.boxes is not None:
+                x1, y1, x2, y2 = self.boxes[i].tolist()
+                row["bbox"] = [x1, y1, x2 - x1, y2 - y1]
             if self.annotation_ids is not None:
                 row["annotation_id"] = int(self.annotation_ids[i])
             rows.append(row)
@@ -72,7 +89,8 @@ class Predictions:
 def read_predictions(file: str | Path, skeleton: Skeleton) -> Predictions:
     """A COCO results file: rows with image_id, keypoints (x, y, score of each joint of the
     skeleton, in its order) and score; and, where all have them, `center` and `scale` (of the
-    padded region, in units of 200 pixels) as the official code writes them, and `annotation_id`.
+    padded region, in units of 200 pixels) as the official code writes them, `bbox` (x, y, width,
+    height) and `annotation_id`.
 
     Raises:
         DataError: it is missing, broken, or not that.
@@ -85,6 +103,7 @@ def read_predictions(file: str | Path, skeleton: Skeleton) -> Predictions:
             keypoints=keypoints.reshape(len(rows), len(skeleton), 3),
             scores=np.array([row["score"] for row in rows], dtype=np.float64),
             regions=_regions(rows),
+            boxes=_boxes(rows),
             annotation_ids=_column(rows, "annotation_id", np.int64),
         )
         if not (np.isfinite(predictions.keypoints).all() and np.isfinite(predictions.scores).all()):
@@ -120,7 +139,9 @@ def predict_people(
     scores = np.empty(len(people))
     keypoints[order], scores[order] = found[0], found[1]
     regions = _padded(estimator, people.boxes)
-    return Predictions(people.image_ids, keypoints, scores, regions, people.annotation_ids)
+    return Predictions(
+        people.image_ids, keypoints, scores, regions, people.boxes, people.annotation_ids
+    )
 
 
 def predict_detections(
@@ -162,7 +183,36 @@ def predict_detections(
     image_ids = [ids[file] for file, of_file in boxes.items() for _ in of_file]
     corners = np.concatenate([np.array(of_file)[:, :4] for of_file in boxes.values()])
     regions = _padded(estimator, corners)
-    return Predictions(np.array(image_ids, dtype=np.int64), keypoints, scores, regions)
+    return Predictions(np.array(image_ids, dtype=np.int64), keypoints, scores, regions, corners)
+
+
+def survivors(predictions: Predictions, skeleton: Skeleton, nms: NMS) -> NDArray[np.int64]:
+    """Positions of those whom OKS-NMS at 0.9 leaves: picture by picture, the best first.
+
+    Raises:
+        DataError: the skeleton has no sigmas, or regions are asked for and not known.
+    """
+    if nms == "none":
+        return np.arange(len(predictions))
+    if skeleton.sigmas is None:
+        raise DataError(f"skeleton {skeleton.name} has no sigmas, which OKS needs; take no NMS")
+    if nms == "extent":
+        areas = np.ptp(predictions.keypoints[..., :2], axis=1).prod(axis=1)
+    elif predictions.regions is not None:
+        areas = predictions.regions[:, 1].prod(axis=1)
+    else:
+        raise DataError("the predictions do not say which regions of the pictures they are from")
+    kept = [np.empty(0, dtype=np.int64)]
+    for image in np.unique(predictions.image_ids):
+        of_image = np.flatnonzero(predictions.image_ids == image)
+        stay = oks_nms(
+            predictions.keypoints[of_image],
+            predictions.scores[of_image],
+            areas[of_image],
+            skeleton.sigmas,
+        )
+        kept.append(of_image[stay])
+    return np.concatenate(kept)
 
 
 def match(people: People, predictions: Predictions, skeleton: Skeleton) -> NDArray[np.int64]:
@@ -231,6 +281,14 @@ def _regions(rows: Any) -> NDArray[np.float64] | None:
     if centers is None or scales is None:
         return None
     return np.stack([centers, scales * SCALE_UNIT], axis=1).reshape(-1, 2, 2)
+
+
+def _boxes(rows: Any) -> NDArray[np.float64] | None:
+    boxes: NDArray[np.float64] | None = _column(rows, "bbox", np.float64)
+    if boxes is None:
+        return None
+    x, y, width, height = boxes.T
+    return np.stack([x, y, x + width, y + height], axis=1)
 
 
 def _column(rows: Any, name: str, dtype: Any) -> Any:

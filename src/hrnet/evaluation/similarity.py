@@ -1,22 +1,9 @@
 """OKS between poses, and non-maximum suppression by it."""
 
-from typing import Literal, assert_never
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hrnet.errors import DataError
-from hrnet.geometry import crop_regions
-from hrnet.result import Poses
-
 Float = NDArray[np.float64]
-
-# What is taken for a person's area when poses found are compared with each other.
-# "region": the part of the picture that the network saw, padding included: the official code
-#     (`lib/core/function.py`), and MMPose's CocoMetric with its top-down models.
-# "extent": the box that the joints span: MMPose's CocoMetric with models that take no boxes.
-# "none": nobody is suppressed.
-NMS = Literal["region", "extent", "none"]
 
 
 def oks(
@@ -94,39 +81,3 @@ def oks_nms(
             kept.append(i)
             suppressed |= over[i]
     return np.array(kept, dtype=np.int64)
-
-
-def suppress(
-    poses: Poses,
-    nms: NMS,
-    *,
-    input_size: tuple[int, int],
-    padding: float = 1.25,
-    threshold: float = 0.9,
-) -> NDArray[np.int64]:
-    """Positions of the poses of one picture that `oks_nms` leaves, best first.
-
-    Args:
-        poses: of one picture, before suppression.
-        nms: whose area it goes by, see `NMS`; "none" keeps everybody, in their order.
-        input_size: (width, height) of the network's input, which with the padding makes regions.
-        padding: factor by which boxes were enlarged.
-        threshold: of the OKS.
-
-    Raises:
-        DataError: the skeleton has no sigmas.
-    """
-    if nms == "none":
-        return np.arange(len(poses))
-    if poses.skeleton.sigmas is None:
-        raise DataError(
-            f"skeleton {poses.skeleton.name} has no sigmas, which OKS needs; take no NMS"
-        )
-    if nms == "region":
-        areas = crop_regions(poses.boxes, input_size, padding)[1].prod(axis=1)
-    elif nms == "extent":
-        areas = np.ptp(poses.keypoints.astype(np.float64), axis=1).prod(axis=1)
-    else:
-        assert_never(nms)
-    sigmas = poses.skeleton.sigmas
-    return oks_nms(poses.keypoints, poses.pose_scores, areas, sigmas, threshold=threshold)
