@@ -43,10 +43,11 @@ def main() -> None:
         _fail(f"cannot read or write {file}: {error.strerror or error}")
     except ModuleNotFoundError as error:
         extras = {"pytorch_lightning": "train", "pycocotools": "train", "scipy": "data"}
-        extra = extras.get(error.name or "")
+        package = (error.name or "").partition(".")[0]
+        extra = extras.get(package)
         if extra is None:
             raise
-        _fail(f"this needs {error.name}: pip install 'hrnet[{extra}]'")
+        _fail(f"this needs {package}: pip install 'hrnet[{extra}]'")
 
 
 def _fail(message: str) -> None:

@@ -1,5 +1,6 @@
 """`hrnet data`: data sets of one's own: looked over, brought into form, divided, joined."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -87,6 +88,30 @@ def check(
             errors.print(f"no sheet: {error}")
     if not report.ok:
         raise typer.Exit(1)
+
+
+class Published(StrEnum):
+    """Data sets that come in a form of their own."""
+
+    lsp = "lsp"
+    coco = "coco"
+    mpii = "mpii"
+
+
+@data.command()
+def prepare(
+    name: Annotated[Published, typer.Argument(help="Leeds Sports Pose, COCO 2017 or MPII.")],
+    source: Annotated[Path, typer.Argument(help="Folder that it was unpacked to.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the annotation files.")],
+) -> None:
+    """Bring a data set as published into the form to train on. Pictures are linked, not copied."""
+    from hrnet.data.coco2017 import prepare_coco
+    from hrnet.data.lsp import prepare_lsp
+    from hrnet.data.mpii import prepare_mpii
+
+    run = {"lsp": prepare_lsp, "coco": prepare_coco, "mpii": prepare_mpii}[name]
+    for file, people in run(source, out).items():
+        typer.echo(f"{file}: {people} people")
 
 
 @data.command()

@@ -7,6 +7,8 @@ from pathlib import Path
 from hrnet.errors import ConfigError, DataError, ImageError
 from hrnet.headers import read_header
 
+BEGINNING = 1 << 16  # bytes of a picture file that mostly hold its size
+
 
 def link_pictures(out: Path, folder: Path, name: str) -> str:
     """Make the pictures of `folder` reachable below `out`/images, by a link unless they are there.
@@ -49,7 +51,11 @@ def picture_size(file: Path) -> tuple[int, int]:
         ImageError: the file is missing or no picture.
     """
     try:
-        header = read_header(file.read_bytes())
+        with file.open("rb") as stream:
+            start = stream.read(BEGINNING)
+            header = read_header(start)
+            if header is not None and header.size is None:  # a long preamble
+                header = read_header(start + stream.read())
     except FileNotFoundError:
         raise ImageError(f"there is no picture {file}") from None
     if header is None or header.size is None:

@@ -1,0 +1,349 @@
+"""The published data sets are not at hand: files of their structure are, with a few people."""
+
+import json
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from hrnet.cli import app, main
+from hrnet.data.check import check
+from hrnet.data.coco import read_coco
+from hrnet.data.coco2017 import prepare_coco
+from hrnet.data.lsp import NAMES, prepare_lsp
+from hrnet.data.mpii import prepare_mpii, read_mpii
+from hrnet.errors import ConfigError, DataError, ImageError
+from hrnet.geometry import crop_regions
+from hrnet.skeletons import load_skeleton
+from planted import data_set, write
+from real_data import real_data
+
+scipy_io = pytest.importorskip("scipy.io")
+MPII = load_skeleton("mpii16")
+
+
+def read(file):
+    return json.loads(file.read_text())
+
+
+def picture(file, width, height):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(file), np.full((height, width, 3), 90, np.uint8))
+
+
+def lsp(folder, people, extended):
+    """A folder as unpacked: joint k of person p at (11 + 5 k, 21 + 2 k + p), counted from 1."""
+    joints = np.zeros((people, 14, 3))
+    joints[..., 0] = 11 + 5 * np.arange(14)
+    joints[..., 1] = 21 + 2 * np.arange(14) + np.arange(people)[:, None]
+    joints[..., 2] = 1 if extended else 0
+    if extended:
+        joints[:, 2] = -3, -7, 0  # the right hip: somewhere, not visible
+    else:
+        joints[:, 2, 2] = 1  # the right hip: occluded
+    order = (1, 2, 0) if extended else (2, 1, 0)
+    folder.mkdir(parents=True)
+    scipy_io.savemat(folder / "joints.mat", {"joints": joints.transpose(order)})
+    for number in range(1, people + 1):
+        picture(folder / "images" / f"im{number:0{5 if extended else 4}d}.jpg", 90, 110)
+    return folder
+
+
+class TestLSP:
+    def test_halves_flags_and_places(self, tmp_path):
+        lsp(tmp_path / "source" / "lsp_dataset", 4, extended=False)
+        lsp(tmp_path / "source" / "lspet_dataset", 3, extended=True)
+        out = tmp_path / "out"
+        written = prepare_lsp(tmp_path / "source", out)
+        assert written == {out / "train.json": 5, out / "test.json": 2}
+        train, test = read_coco(out / "train.json"), read_coco(out / "test.json")
+        assert train.names == NAMES
+        assert [file.relative_to(out).as_posix() for file in train.files] == [
+            "images/lsp/im0001.jpg",
+            "images/lsp/im0002.jpg",
+            *(f"images/lspet/im0000{number}.jpg" for number in (1, 2, 3)),
+        ]
+        assert [file.name for file in test.files] == ["im0003.jpg", "im0004.jpg"]
+        # Counted from 0, and v as in COCO: 1 where LSP's flag says occluded; not labelled where
+        # LSP Extended's says not visible.
+        assert train.keypoints[1, :3].tolist() == [[10, 21, 2], [15, 23, 2], [20, 25, 1]]
+        assert train.keypoints[4, :3].tolist() == [[10, 22, 2], [15, 24, 2], [0, 0, 0]]
+        assert len(set(train.image_ids) | set(test.image_ids)) == 7
+
+    def test_boxes_are_the_joints_extent_and_a_margin_within_the_picture(self, tmp_path):
+        """12 % of the longer side, here 7.8 pixels of 65."""
+        prepare_lsp(lsp(tmp_path / "lsp", 2, extended=False), tmp_path)
+        person = read(tmp_path / "train.json")["annotations"][0]
+        # x from 10 - 7.8 to 75 + 7.8, y from 20 - 7.8 to 46 + 7.8; and a pixel for the readers.
+        assert person["bbox"] == [2.2, 12.2, 81.6, 42.6]
+        assert person["area"] == round(0.53 * 80.6 * 41.6, 1)
+        assert person["num_keypoints"] == 14
+        np.testing.assert_allclose(
+            read_coco(tmp_path / "train.json").boxes[0], [2.2, 12.2, 82.8, 53.8]
+        )
+
+    def test_what_comes_out_has_no_faults(self, tmp_path):
+        prepare_lsp(lsp(tmp_path / "lspet", 3, extended=True), tmp_path)
+        report = check(tmp_path / "train.json")
+        assert report.ok, report.findings
+        assert not (tmp_path / "test.json").exists()
+
+    def test_folders_that_are_no_lsp(self, tmp_path):
+        with pytest.raises(DataError, match="holds no joints.mat"):
+            prepare_lsp(tmp_path, tmp_path / "out")
+        folder = lsp(tmp_path / "lsp", 3, extended=False)
+        (folder / "images" / "im0002.jpg").unlink()
+        with pytest.raises(DataError, match="3 people, and .* 2 pictures"):
+            prepare_lsp(folder, tmp_path / "out")
+        scipy_io.savemat(folder / "joints.mat", {"joints": np.zeros((16, 3, 9))})
+        with pytest.raises(DataError, match=r"shape \(16, 3, 9\)"):
+            prepare_lsp(folder, tmp_path / "out")
+        (folder / "joints.mat").write_bytes(b"not a mat file" * 20)
+        with pytest.raises(DataError, match="cannot be read as a .mat file"):
+            prepare_lsp(folder, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
+def mpii_row(**changes):
+    row = {
+        "image": "1.jpg",
+        "center": [101.0, 71.0],
+        "scale": 0.5,
+        "joints": [[60.0 + k, 50.0 + 2 * k] for k in range(16)],
+        "joints_vis": [1] * 16,
+    }
+    return {**row, **changes}
+
+
+def struct(**fields):
+    """A 1x1 struct; struct arrays are these concatenated."""
+    array = np.empty((1, 1), dtype=[(name, object) for name in fields])
+    for name, value in fields.items():
+        array[name][0, 0] = value
+    return array
+
+
+def structs(*items):
+    return np.concatenate(items, axis=1)
+
+
+EMPTY = np.zeros((0, 0))
+
+
+def release():
+    """RELEASE as MPII has it: pictures of several people, people without joints, pictures without
+    people or with the fields that test pictures have."""
+
+    def points(*rows):
+        return struct(point=structs(*(struct(x=x, y=y, id=k, is_visible=v) for k, x, y, v in rows)))
+
+    head = {"x1": 60, "y1": 20, "x2": 90, "y2": 60}  # its diagonal is 50
+    place = struct(x=101, y=71)
+    two = structs(
+        struct(
+            **head,
+            annopoints=points((9, 75, 21, EMPTY), (0, 61.5, 95, "0"), (5, 81, 96, "1")),
+            scale=0.5,
+            objpos=place,
+        ),
+        struct(**dict.fromkeys(head, EMPTY), annopoints=EMPTY, scale=0.7, objpos=place),
+    )
+    one = struct(**head, annopoints=points((6, 40, 50, 0)), scale=1.0, objpos=place)
+    test = struct(scale=0.9, objpos=place)
+    no_place = struct(**head, annopoints=points((6, 40, 50, 0)), scale=EMPTY, objpos=EMPTY)
+    rows = [("1.jpg", two), ("2.jpg", one), ("3.jpg", test), ("4.jpg", EMPTY), ("5.jpg", no_place)]
+    pictures = [struct(image=struct(name=name), annorect=people) for name, people in rows]
+    return struct(annolist=structs(*pictures), img_train=[1, 1, 0, 1, 1], version="12")
+
+
+class TestMPII:
+    def write(self, folder, rows, name="valid"):
+        for row in rows:
+            picture(folder / "images" / row["image"], 200, 150)
+        (folder / "annot").mkdir(exist_ok=True)
+        return write(folder / "annot", rows, f"{name}.json")
+
+    def test_the_region_is_the_official_one(self, tmp_path):
+        """lib/dataset/mpii.py: c[1] += 15 s, s *= 1.25, c -= 1; 200 s pixels about c."""
+        people = read_mpii(self.write(tmp_path, [mpii_row()]))
+        centers, sizes = crop_regions(people.boxes, (256, 256), padding=1.25)
+        assert centers.tolist() == [[101 - 1, 71 + 15 * 0.5 - 1]]
+        assert sizes.tolist() == [[200 * 1.25 * 0.5] * 2]
+
+    def test_places_count_from_0_and_labels_are_joints_vis(self, tmp_path):
+        vis = [1] * 16
+        vis[3] = 0
+        joints = mpii_row()["joints"]
+        joints[3] = [-1, -1]
+        rows = [
+            mpii_row(joints=joints, joints_vis=vis),
+            mpii_row(joints_vis=[0] * 16),
+            mpii_row(center=[-1, -1]),
+            mpii_row(image="2.jpg"),
+        ]
+        people = read_mpii(self.write(tmp_path, rows))
+        assert people.annotation_ids.tolist() == [0, 3]
+        assert people.image_ids.tolist() == [0, 1]
+        assert [file.relative_to(tmp_path).as_posix() for file in people.files] == [
+            "images/1.jpg",
+            "images/2.jpg",
+        ]
+        assert people.names == list(MPII.keypoints)
+        assert people.keypoints[0, :4].tolist() == [[59, 49, 2], [60, 51, 2], [61, 53, 2], [0] * 3]
+        assert people.head_sizes is None
+
+    @pytest.mark.parametrize("people", [1, 3])
+    def test_head_sizes(self, tmp_path, people):
+        """0.6 of the diagonal of headboxes_src (corner, x or y, person)."""
+        file = self.write(tmp_path, [mpii_row()] * people)
+        boxes = np.zeros((2, 2, people))
+        boxes[1] = np.array([[30], [40]]) * np.arange(1, people + 1)
+        scipy_io.savemat(tmp_path / "annot" / "gt_valid.mat", {"headboxes_src": boxes})
+        np.testing.assert_allclose(read_mpii(file).head_sizes, 30 * np.arange(1, people + 1))
+        scipy_io.savemat(
+            tmp_path / "annot" / "gt_valid.mat", {"headboxes_src": np.zeros((2, 2, people + 1))}
+        )
+        with pytest.raises(DataError, match=rf"it is to be \(2, 2, {people}\)"):
+            read_mpii(file)
+
+    @pytest.mark.parametrize(
+        "rows", [{"images": []}, [{}], [3], [mpii_row(joints=[[1, 2]])], [mpii_row(center=1)]]
+    )
+    def test_files_of_other_formats_are_refused(self, tmp_path, rows):
+        file = write(tmp_path, rows, "valid.json")
+        with pytest.raises(DataError, match="not in MPII's JSON format"):
+            read_mpii(file)
+        with pytest.raises(DataError, match="there is no annotation file"):
+            read_mpii(tmp_path / "none.json")
+
+    def test_preparing_the_json_files(self, tmp_path):
+        self.write(tmp_path, [mpii_row(), mpii_row(image="2.jpg")], "train")
+        file = self.write(tmp_path, [mpii_row(), mpii_row(image="2.jpg", scale=3.0)])
+        boxes = np.zeros((2, 2, 2))
+        boxes[1] = 30, 40
+        boxes[1] = boxes[1].T
+        scipy_io.savemat(tmp_path / "annot" / "gt_valid.mat", {"headboxes_src": boxes})
+        out = tmp_path / "out"
+        assert prepare_mpii(tmp_path, out) == {out / "train.json": 2, out / "valid.json": 2}
+        people, direct = read_coco(out / "valid.json"), read_mpii(file)
+        np.testing.assert_array_equal(people.keypoints, direct.keypoints)
+        np.testing.assert_allclose(people.boxes[0], direct.boxes[0])
+        # Only where a box goes beyond its picture does the detour over COCO's format cut it.
+        assert people.boxes[1].tolist() == [0, 0, 199, 149]
+        assert [p["head_size"] for p in read(out / "valid.json")["annotations"]] == [30, 30]
+        assert "head_size" not in read(out / "train.json")["annotations"][0]
+        assert check(out / "train.json").ok
+        assert prepare_mpii(tmp_path, tmp_path) == {
+            tmp_path / "train.json": 2,
+            tmp_path / "valid.json": 2,
+        }
+        assert prepare_mpii(tmp_path, out)[out / "train.json"] == 2  # not the files just written
+        with pytest.raises(ConfigError, match="MPII's own"):
+            prepare_mpii(tmp_path, tmp_path / "annot")
+
+    def test_preparing_the_published_mat_file(self, tmp_path):
+        for number in range(1, 6):
+            picture(tmp_path / "images" / f"{number}.jpg", 200, 150)
+        (tmp_path / "mpii_human_pose_v1_u12_2").mkdir()
+        mat = tmp_path / "mpii_human_pose_v1_u12_2" / "mpii_human_pose_v1_u12_1.mat"
+        scipy_io.savemat(mat, {"RELEASE": release()})
+        out = tmp_path / "out"
+        assert prepare_mpii(tmp_path, out) == {out / "train.json": 2}
+        people = read_coco(out / "train.json")
+        assert [file.name for file in people.files] == ["1.jpg", "2.jpg"]
+        labelled = np.argwhere(people.keypoints[..., 2] > 0).tolist()
+        assert labelled == [[0, 0], [0, 5], [0, 9], [1, 6]]
+        # Head and neck have no flag.
+        assert people.keypoints[0, [0, 5, 9]].tolist() == [[60.5, 94, 1], [80, 95, 2], [74, 20, 2]]
+        assert people.keypoints[1, 6].tolist() == [39, 49, 1]
+        np.testing.assert_allclose(people.boxes[0], [50, 27.5, 150, 127.5])
+        assert [p["head_size"] for p in read(out / "train.json")["annotations"]] == [30, 30]
+
+    def test_sources_that_are_no_mpii(self, tmp_path):
+        with pytest.raises(DataError, match="holds neither"):
+            prepare_mpii(tmp_path, tmp_path / "out")
+        mat = tmp_path / "mpii_human_pose_v1_u12_1.mat"
+        scipy_io.savemat(mat, {"RELEASE": struct(annolist=struct(annorect=struct(scale=1)))})
+        with pytest.raises(DataError, match="no folder of pictures"):
+            prepare_mpii(tmp_path, tmp_path / "out")
+        scipy_io.savemat(mat, {"other": 1})
+        with pytest.raises(DataError, match="does not hold MPII's annotations"):
+            prepare_mpii(tmp_path, tmp_path / "out")
+        self.write(tmp_path, [mpii_row()], "train")
+        (tmp_path / "images" / "1.jpg").unlink()
+        with pytest.raises(ImageError, match=r"no picture .*1\.jpg"):
+            prepare_mpii(tmp_path, tmp_path / "out")
+        assert not (tmp_path / "out" / "train.json").exists()
+
+    def test_a_real_file(self):
+        file = real_data("formats/mpii/test_mpii.json")
+        people = read_mpii(file, file.parent)
+        assert people.keypoints.shape == (5, 16, 3)
+        assert people.keypoints[0, 9].tolist() == [961.2409, 79.0306, 2]
+        assert (people.keypoints[:, :, 2] > 0).sum(axis=1).tolist() == [16, 16, 14, 14, 16]
+        assert all(path.is_file() for path in people.files)
+        inside = (people.keypoints[..., :2] >= people.boxes[:, None, :2]).all(axis=-1)
+        inside &= (people.keypoints[..., :2] <= people.boxes[:, None, 2:]).all(axis=-1)
+        assert inside[people.keypoints[..., 2] > 0].mean() > 0.95
+
+
+class TestCOCO:
+    def source(self, folder, images="."):
+        for part, people in (("train", 3), ("val", 2)):
+            content = data_set(folder / "made", people)
+            content["info"] = {"year": 2017}
+            (folder / "annotations").mkdir(parents=True, exist_ok=True)
+            write(folder / "annotations", content, f"person_keypoints_{part}2017.json")
+            (folder / images).mkdir(exist_ok=True)
+            (folder / "made" / "images").rename(folder / images / f"{part}2017")
+        return folder
+
+    @pytest.mark.parametrize("images", [".", "images"])
+    def test_both_parts_find_their_pictures(self, tmp_path, images):
+        out = tmp_path / "out"
+        written = prepare_coco(self.source(tmp_path / "coco", images), out)
+        assert written == {out / "train.json": 3, out / "val.json": 2}
+        assert [path.name for path in read_coco(out / "val.json").files] == ["1.jpg", "2.jpg"]
+        assert read(out / "val.json")["images"][0]["file_name"] == "val2017/1.jpg"
+        assert read(out / "train.json")["info"] == {"year": 2017}
+        assert check(out / "train.json").ok
+        assert check(out / "val.json").ok
+
+    def test_in_its_own_folder(self, tmp_path):
+        folder = self.source(tmp_path / "coco", "images")
+        prepare_coco(folder, folder)
+        assert check(folder / "val.json").ok
+        assert not any(path.is_symlink() for path in (folder / "images").iterdir())
+
+    def test_missing_pictures_are_counted(self, tmp_path):
+        folder = self.source(tmp_path / "coco")
+        for number in (2, 3):
+            (folder / "train2017" / f"{number}.jpg").unlink()
+        with pytest.raises(DataError, match=r"2 of the 3 pictures .* first is 2\.jpg"):
+            prepare_coco(folder, tmp_path / "out")
+        assert not (tmp_path / "out" / "train.json").exists()
+        with pytest.raises(DataError, match="holds no annotations"):
+            prepare_coco(tmp_path, tmp_path / "out")
+
+
+def test_the_command(tmp_path):
+    lsp(tmp_path / "lsp", 4, extended=False)
+    arguments = ["data", "prepare", "lsp", str(tmp_path / "lsp"), str(tmp_path / "out")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    out = tmp_path / "out"
+    assert result.output == f"{out / 'train.json'}: 2 people\n{out / 'test.json'}: 2 people\n"
+
+
+def test_without_scipy_it_says_what_to_install(tmp_path, monkeypatch, capsys):
+    lsp(tmp_path / "lsp", 2, extended=False)
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    monkeypatch.setattr(
+        "sys.argv", ["hrnet", "data", "prepare", "lsp", str(tmp_path), str(tmp_path / "out")]
+    )
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert "pip install 'hrnet[data]'" in capsys.readouterr().err
