@@ -289,6 +289,7 @@ def test_a_keypoint_that_nobody_has_is_noted(tmp_path):
         ({"area": 0}, "bad_area"),
         ({"area": math.inf}, "bad_area"),
         ({"area": None}, "bad_area"),
+        ({"area": 10**400}, "bad_area"),
         ({"keypoints": None}, "bad_keypoints"),
         ({"keypoints": [math.nan] * 51}, "bad_keypoints"),
         ({"keypoints": [10**400] * 51}, "bad_keypoints"),
@@ -303,6 +304,19 @@ def test_values_of_odd_kinds_are_faults_and_not_failures(tmp_path, changes, kind
     content = data_set(tmp_path)
     content["annotations"][4].update(changes)
     assert next(iter(kinds(check(write(tmp_path, content))))) == kind
+
+
+def test_a_file_of_which_nothing_can_be_read(tmp_path):
+    content = data_set(tmp_path, people=2)
+    content["categories"] = []
+    content["images"] = [{"id": 1, "file_name": 3, "width": 10**400, "height": True}]
+    for keypoints in ([], [1, 2], None):
+        for person in content["annotations"]:
+            person["keypoints"] = keypoints
+        report = check(write(tmp_path, content))
+        assert kinds(report)["bad_picture_entry"] == [1]
+        assert kinds(report)["unknown_category"] == [101, 102]
+        assert report.labelled == {}
 
 
 def test_sizes_are_those_of_the_pictures_as_stored(tmp_path):
