@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 from hrnet.cli import app, main
 from hrnet.data.check import FAULTS, NOTES, check
-from hrnet.data.raw import category_skeleton, named_skeleton
 from hrnet.data.sides import mirrored_faces, suspected_swaps, swapped_pairs
 from hrnet.errors import ConfigError, DataError
 from hrnet.images import read_image
+from hrnet.skeletons import find_skeleton, skeleton_of_category
 from planted import COCO, data_set, facing, write
 from real_data import real_data
 
@@ -349,31 +349,31 @@ def test_what_is_no_data_set_is_refused(tmp_path, text, message):
 
 def test_other_keypoints_than_the_skeleton_s(tmp_path):
     file = write(tmp_path, data_set(tmp_path))
-    report = check(file, skeleton=named_skeleton("mpii16"))
+    report = check(file, skeleton=find_skeleton("mpii16"))
     assert kinds(report)["other_keypoints"] == [1]
     assert len(kinds(report)["bad_keypoints"]) == 12
 
 
 def test_the_skeleton_comes_from_the_category():
-    own = category_skeleton(
+    own = skeleton_of_category(
         {"keypoints": ["left_paw", "right_paw", "tail"], "skeleton": [[1, 3], [2, 3]]}
     )
     assert own.pairs == (("left_paw", "right_paw"),)
     assert own.limbs == (("left_paw", "tail"), ("right_paw", "tail"))
-    assert category_skeleton({"keypoints": list(COCO.keypoints)}) is named_skeleton("coco17")
+    assert skeleton_of_category({"keypoints": list(COCO.keypoints)}) is find_skeleton("coco17")
     # Lines that lead nowhere are left out; names that cannot be told apart are no skeleton.
-    assert category_skeleton({"keypoints": ["a", "b"], "skeleton": [[1, 9]]}).limbs == ()
-    assert category_skeleton({"keypoints": ["a", "b"], "skeleton": 7}).limbs == ()
-    assert category_skeleton({"keypoints": ["a", "a"]}) is None
-    assert category_skeleton({"keypoints": []}) is None
+    assert skeleton_of_category({"keypoints": ["a", "b"], "skeleton": [[1, 9]]}).limbs == ()
+    assert skeleton_of_category({"keypoints": ["a", "b"], "skeleton": 7}).limbs == ()
+    assert skeleton_of_category({"keypoints": ["a", "a"]}) is None
+    assert skeleton_of_category({"keypoints": []}) is None
 
 
 def test_a_skeleton_file(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text('schema = 1\nname = "mine"\nkeypoints = ["a", "b"]\nlimbs = [["a", "b"]]\n')
-    assert named_skeleton(str(file)).limb_indices == [(0, 1)]
+    assert find_skeleton(str(file)).limb_indices == [(0, 1)]
     with pytest.raises(ConfigError, match="there is no file"):
-        named_skeleton(str(tmp_path / "yours.toml"))
+        find_skeleton(str(tmp_path / "yours.toml"))
 
 
 class TestSides:
@@ -407,7 +407,7 @@ class TestSides:
         assert swapped_pairs(np.concatenate([nine, nine]), COCO) == [("left_knee", "right_knee")]
 
     def test_skeletons_without_sides(self):
-        hand = named_skeleton("hand21")
+        hand = find_skeleton("hand21")
         keypoints = np.ones((20, 21, 3))
         assert suspected_swaps(keypoints, hand) == {}
         assert swapped_pairs(keypoints, hand) == []

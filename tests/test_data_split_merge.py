@@ -9,10 +9,9 @@ from hrnet.data.check import check
 from hrnet.data.coco import read_coco
 from hrnet.data.merge import merge
 from hrnet.data.pictures import link_pictures
-from hrnet.data.raw import named_skeleton
 from hrnet.data.split import split
 from hrnet.errors import ConfigError, DataError
-from hrnet.skeletons import Skeleton
+from hrnet.skeletons import Skeleton, find_skeleton
 from planted import COCO, data_set, facing, write
 from real_data import real_data
 
@@ -185,7 +184,7 @@ class TestMerge:
         with pytest.raises(DataError, match="two keypoints have the same name"):
             merge([file], out, COCO, rename={"nose": "left_eye"})
         with pytest.raises(DataError, match="none of skeleton hand21's keypoints"):
-            merge([file], out, named_skeleton("hand21"))
+            merge([file], out, find_skeleton("hand21"))
         with pytest.raises(ConfigError, match="one of the files to merge"):
             merge([file], file, COCO)
         assert not out.exists()

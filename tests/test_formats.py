@@ -29,6 +29,7 @@ FORMATS = [
     ("ap10k/test_ap10k", "ap10k17", {"AP", "PCK@0.2", "EPE"}),
     ("onehand10k/test_onehand10k", "hand21", {"PCK@0.2", "AUC", "EPE"}),
     ("wflw/test_wflw", "face_wflw98", {"NME", "EPE"}),
+    ("mpii/test_mpii", "mpii16", {"PCK@0.2", "EPE"}),
 ]
 
 

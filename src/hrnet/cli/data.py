@@ -40,12 +40,12 @@ def check(
     from rich.progress import Progress
 
     from hrnet.data.check import check as run
-    from hrnet.data.raw import named_skeleton
     from hrnet.errors import DataError
     from hrnet.files import atomic_write
     from hrnet.images import write_image
+    from hrnet.skeletons import find_skeleton
 
-    wanted = named_skeleton(skeleton) if skeleton is not None else None
+    wanted = find_skeleton(skeleton) if skeleton is not None else None
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     # Elsewhere than on a terminal it would leave an empty line.
     with Progress(console=errors, disable=not errors.is_terminal, transient=True) as progress:
@@ -149,8 +149,8 @@ def merge(
 ) -> None:
     """Join data sets, joints by name; those that one lacks are not trained on in its people."""
     from hrnet.data.merge import merge as run
-    from hrnet.data.raw import named_skeleton
     from hrnet.errors import ConfigError
+    from hrnet.skeletons import find_skeleton
 
     names = {}
     for text in rename or []:
@@ -158,7 +158,7 @@ def merge(
         if not (old and equals and new):
             raise ConfigError(f"{text!r} is not of the form OLD=NEW")
         names[old] = new
-    for part in run(files, out, named_skeleton(skeleton), rename=names, images=images):
+    for part in run(files, out, find_skeleton(skeleton), rename=names, images=images):
         typer.echo(f"{part.file}: {part.people} people")
         if part.lacking:
             typer.echo(f"  has no {', '.join(part.lacking)}")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from hrnet.data.coco import BoxCleaning, read_coco
+from hrnet.data.mpii import is_mpii, read_mpii
 from hrnet.data.people import People
 from hrnet.skeletons import Skeleton
 
@@ -17,11 +18,13 @@ def read_people(
     """The labelled people of an annotation file, with the skeleton's keypoints, in its order.
 
     Args:
-        file: JSON in COCO's keypoint format.
+        file: JSON in COCO's keypoint format, or in the form that MPII has in the official code.
         images: folder of the pictures; by default `images` beside the file, or the file's own.
-        cleaning: of boxes, see `hrnet.data.coco.read_coco`.
+        cleaning: of boxes, see `hrnet.data.coco.read_coco`; MPII's are not cleaned by anybody.
 
     Raises:
         DataError: the file is missing or broken, or lacks keypoints of the skeleton.
     """
+    if is_mpii(file):
+        return read_mpii(file, images).of_skeleton(skeleton, file)
     return read_coco(file, images, skeleton=skeleton, cleaning=cleaning)

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from hrnet.data.check_people import check_people
+from hrnet.data.coco import pictures_folder
 from hrnet.data.findings import FAULTS, NOTES, Finding, Found, entry_id, whole_number
-from hrnet.data.raw import Entry, category_skeleton, read_raw
+from hrnet.data.raw import Entry, read_raw
 from hrnet.errors import DataError, HRNetError
 from hrnet.images import read_image
-from hrnet.skeletons import Skeleton
+from hrnet.skeletons import Skeleton, skeleton_of_category
 
 MAX_SIDE = 1 << 31  # pixels
 
@@ -75,7 +76,7 @@ def check(
 
     Args:
         file: the annotation file.
-        images: folder of the pictures; by default `images` beside the file.
+        images: folder of the pictures; by default `images` beside the file, or its own.
         skeleton: what the keypoints are to be; by default what the file's category says.
         progress: called with (pictures read, pictures in all).
 
@@ -83,7 +84,7 @@ def check(
         DataError: the file is no annotation file with keypoints.
     """
     file = Path(file)
-    folder = Path(images) if images is not None else file.parent / "images"
+    folder = pictures_folder(file, images)
     content = read_raw(file)
     if not any("keypoints" in entry for entry in content["annotations"]):
         raise DataError(f"{file} has no keypoints: none of its annotations has any")
@@ -91,7 +92,7 @@ def check(
     sizes = _check_pictures(content["images"], folder, found, progress)
     categories = content["categories"]
     if skeleton is None and categories:
-        skeleton = category_skeleton(categories[0])
+        skeleton = skeleton_of_category(categories[0])
     _check_categories(categories, skeleton, found)
     labelled = check_people(content, sizes, skeleton, found)
     return Report(

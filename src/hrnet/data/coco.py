@@ -6,6 +6,7 @@ body, of hands and of faces find theirs there.
 """
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrnet.data.people import People
-from hrnet.errors import ConfigError, DataError
-from hrnet.skeletons import Skeleton, skeleton_of_names
+from hrnet.errors import DataError
+from hrnet.skeletons import Skeleton, skeleton_of_category
 
 BoxCleaning = Literal["official", "mmpose"]
 
@@ -88,6 +89,7 @@ def read_coco(
             image_ids=np.array([a["image_id"] for a, *_ in rows], dtype=np.int64),
             annotation_ids=np.array([a["id"] for a, *_ in rows], dtype=np.int64),
             names=joints,
+            head_sizes=_head_sizes([a for a, *_ in rows]),
         )
         # Machine-made labels (WholeBody's hands and faces) have a confidence in the place of v.
         v = people.keypoints[..., 2]
@@ -129,9 +131,7 @@ def picture_files(file: str | Path, images: str | Path | None = None) -> dict[in
 
 
 def read_skeleton(file: str | Path) -> Skeleton:
-    """The skeleton that a file's own category describes: names, and limbs where it has them.
-
-    Pairs are found by name: left_knee and right_knee, l_knee and r_knee, knee_l and knee_r.
+    """The skeleton that a file's own category describes, see `skeleton_of_category`.
 
     Raises:
         DataError: the file is missing or broken, or its category names no keypoints.
@@ -139,21 +139,16 @@ def read_skeleton(file: str | Path) -> Skeleton:
     file = Path(file)
     content = read_json(file)
     try:
-        names = keypoint_names(content)
-        limbs = content["categories"][0].get("skeleton") or []
-        # Some files have the limbs of another data set's skeleton: then none is to be trusted.
-        if all(1 <= end <= len(names) for limb in limbs for end in limb):
-            ends = [(names[a - 1], names[b - 1]) for a, b in limbs]
-        else:
-            ends = []
-        if not names:
-            raise ValueError("the category names no keypoints")
-        return skeleton_of_names(file.stem, names, ends)
-    except (AttributeError, ConfigError, IndexError, KeyError, TypeError, ValueError) as error:
+        keypoint_names(content)  # one list, whichever category it is of
+        skeleton = skeleton_of_category(content["categories"][0])
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{file} describes no skeleton ({type(error).__name__}: {error}); give one as a TOML "
-            "file"
+            f"{file} is not in COCO's keypoint format ({type(error).__name__}: {error}); it needs "
+            "a category with keypoints"
         ) from error
+    if skeleton is None:
+        raise DataError(f"{file} names no keypoints; give a skeleton as a TOML file")
+    return skeleton
 
 
 def pictures_folder(file: Path, images: str | Path | None = None) -> Path:
@@ -201,6 +196,12 @@ def _joints(content: Any, skeleton: Skeleton | None, names: list[str]) -> list[s
 def has_wholebody(content: Any) -> bool:
     """Whether an annotation file's content is COCO-WholeBody's."""
     return any(f"{WHOLEBODY[0]}_kpts" in annotation for annotation in content["annotations"])
+
+
+def _head_sizes(annotations: list[dict[str, Any]]) -> NDArray[np.float64] | None:
+    """Of MPII, as `hrnet data prepare mpii` writes them; NaN for those who have none."""
+    sizes = [annotation.get("head_size", math.nan) for annotation in annotations]
+    return None if np.isnan(sizes).all() else np.array(sizes, dtype=np.float64)
 
 
 def _instances(

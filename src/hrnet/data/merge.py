@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hrnet.data.coco import pictures_folder
 from hrnet.data.pictures import link_pictures
 from hrnet.data.raw import Entry, read_raw, write_raw
 from hrnet.errors import ConfigError, DataError
@@ -48,7 +49,7 @@ def merge(
         ConfigError: a name to rename that no file has, or that is to become none of the skeleton's.
     """
     paths, out = [Path(file) for file in files], Path(out)
-    folders = [path.parent / "images" for path in paths]
+    folders = [pictures_folder(path) for path in paths]
     if images is not None:
         folders = [Path(folder) for folder in images]
     if len(folders) != len(paths):

@@ -9,7 +9,6 @@ pixels about that centre, so that the usual padding of 1.25 gives the same regio
 PCKh measures in 0.6 of the diagonal of the head's box.
 """
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hrnet.data.coco import pictures_folder, read_json
 from hrnet.data.mat import read_mat
 from hrnet.data.people import People
 from hrnet.data.pictures import link_pictures
@@ -52,22 +52,19 @@ def read_mpii(file: str | Path, images: str | Path | None = None) -> People:
     file; they are 0.6 of the diagonal of the head's box.
 
     Args:
-        images: folder of the pictures; by default `images` beside the file or beside its folder.
+        images: folder of the pictures; by default `images` beside the file or beside its folder,
+            or the file's own.
 
     Raises:
         DataError: the file, or the .mat file beside it, is broken or another one.
         ModuleNotFoundError: there are head sizes to read, and scipy is not installed.
     """
     file = Path(file)
-    folder = Path(images) if images is not None else file.parent / "images"
-    if images is None and not folder.is_dir():
-        folder = file.absolute().parent.parent / "images"
-    try:
-        rows = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"there is no annotation file {file}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{file} cannot be read as JSON: {error}") from error
+    above = file.absolute().parent.parent / "images"
+    folder = pictures_folder(file, images)
+    if images is None and folder == file.parent and above.is_dir():
+        folder = above
+    rows = read_json(file)
     try:
         people = [_from_json(row) for row in rows]
     except (KeyError, OverflowError, TypeError, ValueError) as error:
@@ -78,6 +75,15 @@ def read_mpii(file: str | Path, images: str | Path | None = None) -> People:
     heads = file.with_name(f"gt_{file.stem}.mat")
     head_sizes = _head_sizes(heads, len(people)) if heads.is_file() else None
     return _people(people, folder, head_sizes)
+
+
+def is_mpii(file: str | Path) -> bool:
+    """Whether a JSON file is a list, as MPII's are, and not an object, as COCO's are."""
+    try:
+        with Path(file).open(encoding="utf-8-sig") as stream:
+            return stream.read(1000).lstrip()[:1] == "["
+    except (OSError, ValueError):  # what reads it will say
+        return False
 
 
 def prepare_mpii(source: str | Path, out: str | Path) -> dict[Path, int]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hrnet.data.coco import pictures_folder
 from hrnet.data.pictures import link_pictures
 from hrnet.data.raw import read_raw, write_raw
 from hrnet.errors import ConfigError, DataError
@@ -28,7 +29,7 @@ def split(
     Args:
         fraction: share of the pictures that goes to `second`, at least one.
         seed: of the choice; the same file and seed give the same parts.
-        images: folder of the pictures; by default `images` beside the file.
+        images: folder of the pictures; by default `images` beside the file, or its own.
 
     Returns:
         Numbers of pictures in `first` and in `second`.
@@ -42,7 +43,7 @@ def split(
         raise ConfigError("the file to split and the two to write must be three different files")
     content = read_raw(file)
     chosen = _choose(file, content["images"], fraction, seed)
-    folder = Path(images) if images is not None else file.parent / "images"
+    folder = pictures_folder(file, images)
     name = file.absolute().parent.name
     write_raw(
         {

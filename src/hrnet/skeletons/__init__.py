@@ -142,6 +142,29 @@ def skeleton_of_names(
     return validate(Skeleton, table, f"skeleton {name}")
 
 
+def skeleton_of_category(category: dict[str, Any]) -> Skeleton | None:
+    """What a COCO category says of its keypoints: the package's skeleton with the same names in the
+    same order, or one made of the category's own names, with the limbs of its `skeleton` (counted
+    from 1). None where it has no names, or one twice.
+    """
+    names = category.get("keypoints")
+    if not isinstance(names, list) or not names or len(set(map(str, names))) != len(names):
+        return None
+    keypoints = tuple(str(name) for name in names)
+    for known in list_skeletons():
+        if load_skeleton(known).keypoints == keypoints:
+            return load_skeleton(known)
+    try:
+        ends = [(int(a), int(b)) for a, b in category.get("skeleton") or ()]
+    except (TypeError, ValueError):
+        ends = []
+    # Some files have the limbs of another data set's skeleton: then none is to be trusted.
+    if not all(1 <= end <= len(keypoints) for limb in ends for end in limb):
+        ends = []
+    limbs = [(keypoints[a - 1], keypoints[b - 1]) for a, b in ends]
+    return skeleton_of_names(str(category.get("name", "own")), keypoints, limbs)
+
+
 _LEFT_TO_RIGHT = (
     ("left", "right"),
     ("Left", "Right"),
