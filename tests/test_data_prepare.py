@@ -14,6 +14,7 @@ from hrnet.data.coco import read_coco
 from hrnet.data.coco2017 import prepare_coco
 from hrnet.data.lsp import NAMES, prepare_lsp
 from hrnet.data.mpii import prepare_mpii, read_mpii
+from hrnet.data.prepared import extent_boxes
 from hrnet.errors import ConfigError, DataError, ImageError
 from hrnet.geometry import crop_regions
 from hrnet.skeletons import load_skeleton
@@ -347,3 +348,15 @@ def test_without_scipy_it_says_what_to_install(tmp_path, monkeypatch, capsys):
         main()
     assert stop.value.code == 2
     assert "pip install 'hrnet[data]'" in capsys.readouterr().err
+
+
+def test_boxes_are_those_of_the_prepared_data():
+    """LSP as others have prepared it by the same rule; their boxes' sides are a pixel shorter."""
+    content = read(real_data("lsp/train.json"))
+    sizes = np.array([[picture["width"], picture["height"]] for picture in content["images"]])
+    people = content["annotations"]
+    assert [p["image_id"] for p in people] == [picture["id"] for picture in content["images"]]
+    keypoints = np.array([person["keypoints"] for person in people], float).reshape(-1, 14, 3)
+    boxes = np.clip(extent_boxes(keypoints), 0, np.tile(sizes - 1, 2))
+    boxes[:, 2:] -= boxes[:, :2]
+    np.testing.assert_allclose(boxes, [person["bbox"] for person in people], atol=0.02)
