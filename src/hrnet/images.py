@@ -161,7 +161,8 @@ def _from_pil(source: Any, orient: bool) -> Image:
 
 def _read_file(source: str | Path) -> bytes:
     try:
-        return Path(source).read_bytes()
+        with open(source, "rb", buffering=0) as file:
+            return file.read()
     except FileNotFoundError:
         raise ImageError(f"there is no picture {source}") from None
     except OSError as error:

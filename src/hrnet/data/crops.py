@@ -30,7 +30,7 @@ from hrnet.geometry import transform_points
 from hrnet.images import read_stored
 from hrnet.skeletons import Skeleton
 
-CHUNK = 256  # samples a chunk, at least a batch: 38 MB at 256x192
+CHUNK = 128  # samples a chunk, at least a batch: 19 MB at 256x192
 
 Keys = NDArray[np.int64]
 
@@ -135,13 +135,13 @@ class CropDataset(Dataset[Batch]):
         rows_of: dict[int, list[int]] = {}
         for row, picture in enumerate(self.pictures[people].tolist()):
             rows_of.setdefault(picture, []).append(row)
-        # Crop pixels per pixel of the picture. Only what is random may come from a reduced one:
-        # what is evaluated has to equal prediction.
-        zooms = np.sqrt(np.abs(np.linalg.det(crops.matrices[..., :2])))
+        # How many times smaller the picture may be without a crop being enlarged. Only what is
+        # random may come from a reduced one: what is evaluated has to equal prediction.
+        shrinks = 1 / np.sqrt(np.abs(np.linalg.det(crops.matrices[..., :2])))
         is_random = np.array([a is not None for a in self.augmentations])[self.source[people]]
-        zooms[~is_random] = np.inf
+        most = np.where(is_random, shrinks, 1.0).tolist()
         for picture, rows in rows_of.items():
-            image, shrink = read_stored(self.files[picture], 1 / zooms[rows].max())
+            image, shrink = read_stored(self.files[picture], min(most[row] for row in rows))
             for row in rows:
                 part, matrix = _kept_part(image, shrink, crops.matrices[row], crops.kept[row])
                 cv2.warpAffine(part, matrix, self.input_size, dst=crop, flags=cv2.INTER_LINEAR)
