@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 from typer.testing import CliRunner
 
 from hrnet import PoseEstimator
@@ -126,6 +127,14 @@ def test_predictions_without_ids_go_to_whom_they_are_like(coco):
     assert (order[match(people, predictions, skeleton)] == np.arange(len(people))).all()
 
 
+def test_two_hands_of_one_annotation_are_told_apart():
+    hand = load_skeleton("hand21")
+    people = read_people(real_data("formats/coco/test_coco_wholebody.json"), hand)
+    ids = people.annotation_ids.tolist()
+    assert len(set(ids)) < len(ids)
+    assert match(people, perfect(people), hand).tolist() == list(range(len(people)))
+
+
 def test_predictions_survive_a_file(coco, tmp_path):
     file, skeleton, people = coco
     regions = np.stack([people.boxes[:, :2], people.boxes[:, 2:]], axis=1)
@@ -140,6 +149,36 @@ def test_predictions_survive_a_file(coco, tmp_path):
     assert evaluate_predictions(again, file, skeleton).figures == pytest.approx(
         first.figures, abs=1e-3
     )
+
+
+def test_mpii_with_head_boxes_is_measured_by_pckh(tmp_path):
+    """As in the official code: gt_valid.mat beside valid.json; here five people, whose heads are a
+    tenth of their scale."""
+    source = real_data("formats/mpii/test_mpii.json")
+    (tmp_path / "valid.json").write_bytes(source.read_bytes())
+    rows = json.loads(source.read_text())
+    low = np.array([row["center"] for row in rows]).T
+    high = low + [[20 * row["scale"] for row in rows]] * 2
+    savemat(tmp_path / "gt_valid.mat", {"headboxes_src": np.stack([low, high])})
+    skeleton = load_skeleton("mpii16")
+    people = read_people(tmp_path / "valid.json", skeleton, source.parent)
+    sizes = 0.6 * 20 * np.sqrt(2) * np.array([row["scale"] for row in rows])
+    np.testing.assert_allclose(people.head_sizes, sizes)
+
+    found = perfect(people)
+    found.keypoints[:, skeleton.index("left_knee"), 0] += 0.105 * sizes  # between 0.10 and 0.11
+    found.keypoints[:, skeleton.index("pelvis"), 0] += 1000  # which does not count
+    official, mmpose = (
+        evaluate_predictions(
+            found, tmp_path / "valid.json", skeleton, images=source.parent, protocol=protocol
+        ).figures
+        for protocol in ("official", "mmpose")
+    )
+    assert official["PCKh@0.5"] == mmpose["PCKh@0.5"] == 100
+    assert official["PCKh@0.1"] == 100
+    assert 90 < mmpose["PCKh@0.1"] < 95
+    assert official["Knee"] == 100
+    assert "AP" not in official
 
 
 def command(*arguments):

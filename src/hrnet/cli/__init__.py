@@ -13,6 +13,14 @@ from rich.console import Console
 from hrnet.cli import convert, data, evaluate, models, predict, train
 from hrnet.errors import HRNetError
 
+# Which extra brings a package.
+EXTRAS = {
+    "matplotlib": "train",
+    "pycocotools": "train",
+    "pytorch_lightning": "train",
+    "scipy": "data",
+}
+
 app = typer.Typer(
     name="hrnet",
     help="Joints of people in pictures, with High-Resolution Networks.",
@@ -42,7 +50,12 @@ def main() -> None:
         file = error.filename2 or error.filename or "a file"
         _fail(f"cannot read or write {file}: {error.strerror or error}")
     except ModuleNotFoundError as error:
-        extras = {"pytorch_lightning": "train", "pycocotools": "train", "scipy": "data"}
+        extras = {
+            "matplotlib": "train",
+            "pytorch_lightning": "train",
+            "pycocotools": "train",
+            "scipy": "data",
+        }
         package = (error.name or "").partition(".")[0]
         extra = extras.get(package)
         if extra is None:

@@ -198,7 +198,6 @@ def _evaluate(
             "data_sha256": sha256_of(Path(file)),
             "people": len(people),
             "people_without_prediction": int((~found).sum()),
-            "people_matched_by": "likeness" if predictions.annotation_ids is None else "box",
             "protocol": protocol,
             "oks_nms": nms,
             "measures": notes,

@@ -218,10 +218,12 @@ def survivors(predictions: Predictions, skeleton: Skeleton, nms: NMS) -> NDArray
 def match(people: People, predictions: Predictions, skeleton: Skeleton) -> NDArray[np.int64]:
     """For each of P people the prediction that is theirs, or NOBODY: (P,).
 
-    By annotation id where predictions have one; else, picture by picture, the likest pair first.
+    By annotation id where predictions have one and it is one person's (an annotation of
+    COCO-WholeBody may be two hands); else, picture by picture, the likest pair first.
     """
     matched = np.full(len(people), NOBODY)
-    if predictions.annotation_ids is not None:
+    unique = len(set(people.annotation_ids.tolist())) == len(people)
+    if predictions.annotation_ids is not None and unique:
         by_id = {int(a): i for i, a in enumerate(predictions.annotation_ids)}
         return np.array([by_id.get(int(a), NOBODY) for a in people.annotation_ids], dtype=np.int64)
     sigmas = np.array(skeleton.sigmas or [TYPICAL_SIGMA] * len(skeleton))
