@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from hrnet.drawing import CELL, SHEET, contact_sheet
+from hrnet.drawing import CELL, SHEET, contact_sheet, draw_poses
 from hrnet.errors import ImageError
+from hrnet.skeletons import load_skeleton
 
 
 def picture(width, height, colour):
@@ -53,3 +54,17 @@ def test_a_sheet_of_many_pictures_is_bounded():
 def test_an_empty_sheet_is_refused():
     with pytest.raises(ImageError, match="no pictures"):
         contact_sheet([], [])
+
+
+def test_hollow_joints_are_rings():
+    coco = load_skeleton("coco17")
+    keypoints = np.zeros((1, 17, 2), np.float32)
+    keypoints[0, 9:11] = [[40, 60], [300, 60]]  # wrists, which no limb joins
+    scores = np.zeros((1, 17), np.float32)
+    scores[0, 9:11] = 1
+    hollow = np.zeros((1, 17), bool)
+    hollow[0, 9] = True
+    drawn = draw_poses(picture(400, 120, 0), keypoints, scores, coco, hollow=hollow)
+    assert drawn[60, 40].tolist() == [255, 255, 255]
+    assert tuple(drawn[60, 300]) == coco.colours.right
+    assert (drawn == coco.colours.left).all(axis=2).any()
