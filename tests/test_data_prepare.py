@@ -210,7 +210,15 @@ class TestMPII:
             read_mpii(file)
 
     @pytest.mark.parametrize(
-        "rows", [{"images": []}, [{}], [3], [mpii_row(joints=[[1, 2]])], [mpii_row(center=1)]]
+        "rows",
+        [
+            {"images": []},
+            [{}],
+            [3],
+            [mpii_row(joints=[[1, 2]])],
+            [mpii_row(center=1)],
+            [mpii_row(scale=float("nan"))],
+        ],
     )
     def test_files_of_other_formats_are_refused(self, tmp_path, rows):
         file = write(tmp_path, rows, "valid.json")

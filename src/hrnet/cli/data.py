@@ -43,7 +43,7 @@ def check(
     from hrnet.errors import DataError
     from hrnet.files import atomic_write
     from hrnet.images import write_image
-    from hrnet.skeletons import find_skeleton
+    from hrnet.skeletons import Colours, find_skeleton
 
     wanted = find_skeleton(skeleton) if skeleton is not None else None
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
@@ -81,7 +81,9 @@ def check(
 
         try:
             write_image(sheet, checked_sheet(report))
-            console.print(f"{sheet}: the person's left is green, right is orange, middle is blue")
+            usual = report.skeleton is not None and report.skeleton.colours == Colours()
+            sides = ": the person's left is green, right is orange, middle is blue"
+            console.print(f"{sheet}{sides if usual else ''}")
         except DataError as error:
             if report.ok:
                 raise

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.coco import pictures_folder, read_json
+from hrnet.data.coco import SCALE_UNIT, pictures_folder, read_json
 from hrnet.data.mat import read_mat
 from hrnet.data.people import People
 from hrnet.data.pictures import link_pictures
@@ -127,7 +127,12 @@ def prepare_mpii(source: str | Path, out: str | Path) -> dict[Path, int]:
     for part, group in parts.items():
         names = [prefix + file.relative_to(folder).as_posix() for file in group.files]
         description = f"MPII Human Pose, {part}"
-        contents[out / f"{part}.json"] = coco_content(group, names, description, limbs)
+        content = coco_content(group, names, description, limbs)
+        # The squares go beyond pictures, to which boxes are clipped; readers take these instead.
+        for annotation, box in zip(content["annotations"], group.boxes, strict=True):
+            annotation["center"] = ((box[:2] + box[2:]) / 2).round(3).tolist()
+            annotation["scale"] = round(float(box[2] - box[0]) / SCALE_UNIT, 6)
+        contents[out / f"{part}.json"] = content
     write_raw(contents)
     return {file: len(content["annotations"]) for file, content in contents.items()}
 
@@ -170,8 +175,10 @@ def _people(people: list[_Person], folder: Path, head_sizes: NDArray[np.float64]
 def _from_json(row: dict[str, Any]) -> _Person:
     joints = np.array(row["joints"], dtype=np.float64).reshape(16, 2)
     v = 2.0 * (np.array(row["joints_vis"], dtype=np.float64).reshape(16, 1) > 0)
-    x, y = map(float, row["center"])
-    return _Person(str(row["image"]), (x, y), float(row["scale"]), np.hstack([joints, v]))
+    (x, y), scale = map(float, row["center"]), float(row["scale"])
+    if not np.isfinite([x, y, scale, *joints.ravel()]).all():
+        raise ValueError("a place or a scale is not a number")
+    return _Person(str(row["image"]), (x, y), scale, np.hstack([joints, v]))
 
 
 def _head_sizes(file: Path, people: int) -> NDArray[np.float64]:
