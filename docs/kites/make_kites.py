@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 NAMES = ["nose", "left_wing", "right_wing", "tail", "tip_of_tail"]
+LIMBS = [[1, 2], [2, 4], [1, 3], [3, 4], [4, 5]]  # from 1, as COCO has them
 # On a kite that points up, a unit long from nose to tail. Its left is that of somebody who looks
 # along the nose.
 SHAPE = np.array([[0, -0.5], [-0.35, -0.15], [0.35, -0.15], [0, 0.5], [0, 1.0]])
@@ -58,7 +59,7 @@ def main(folder: Path, count: int) -> None:
                 "num_keypoints": int(inside.sum()),
             }
         )
-    categories = [{"id": 1, "name": "kite", "keypoints": NAMES, "skeleton": []}]
+    categories = [{"id": 1, "name": "kite", "keypoints": NAMES, "skeleton": LIMBS}]
     content = {"images": images, "annotations": annotations, "categories": categories}
     (folder / "kites.json").write_text(json.dumps(content))
 

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hrnet.data.coco import AREA_OF_BOX
 from hrnet.data.mat import read_mat
 from hrnet.data.people import People
 from hrnet.data.pictures import link_pictures, picture_size
-from hrnet.data.prepared import AREA, coco_content, extent_boxes
+from hrnet.data.prepared import coco_content, extent_boxes
 from hrnet.data.raw import write_raw
 from hrnet.errors import DataError
 
@@ -110,4 +111,4 @@ def _people(rows: list[tuple[Path, NDArray[np.float64]]], first_id: int) -> Peop
     boxes = np.clip(extent_boxes(keypoints), 0, np.tile(last, 2))
     widths, heights = (boxes[:, 2:] - boxes[:, :2]).T
     ids = np.arange(first_id, first_id + len(rows))
-    return People(files, boxes, keypoints, AREA * widths * heights, ids, ids, NAMES)
+    return People(files, boxes, keypoints, AREA_OF_BOX * widths * heights, ids, ids, NAMES)

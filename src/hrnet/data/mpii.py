@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.coco import SCALE_UNIT, pictures_folder, read_json
+from hrnet.data.coco import AREA_OF_BOX, SCALE_UNIT, pictures_folder, read_json
 from hrnet.data.mat import read_mat
 from hrnet.data.people import People
 from hrnet.data.pictures import link_pictures
-from hrnet.data.prepared import AREA, coco_content, extent_boxes
+from hrnet.data.prepared import coco_content, extent_boxes
 from hrnet.data.raw import write_raw
 from hrnet.errors import ConfigError, DataError
 from hrnet.skeletons import load_skeleton
@@ -163,7 +163,7 @@ def _people(people: list[_Person], folder: Path, head_sizes: NDArray[np.float64]
         files=[folder / p.picture for p in people],
         boxes=np.concatenate([centers - half, centers + half], axis=1),
         keypoints=keypoints,
-        areas=np.maximum(AREA * widths * heights, 1),  # of a single joint too
+        areas=np.maximum(AREA_OF_BOX * widths * heights, 1),  # of a single joint too
         image_ids=np.array([pictures[p.picture] for p in people], dtype=np.int64),
         annotation_ids=np.arange(len(people)),
         names=list(load_skeleton("mpii16").keypoints),

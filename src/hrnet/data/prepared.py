@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from hrnet.data.people import People
 from hrnet.data.pictures import picture_size
 
-# COCO's areas are of people's outlines, on average about half of their boxes.
-AREA = 0.53
 MARGIN = 0.12  # of the longer side of the joints' extent
 
 
