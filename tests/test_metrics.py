@@ -617,3 +617,22 @@ def test_the_file_s_columns_may_come_in_another_order_or_be_more():
     for row in rows:
         row["keypoints"] = np.reshape(row["keypoints"], (5, 3))[::-1].ravel()
     assert oks_ap(content, rows, own)["AP"] < 0.1
+
+
+def test_ap_by_category_is_the_mean_of_the_categories():
+    """As MMPose has it for AP-10K: a lone bear weighs as much as all antelopes."""
+    content = annotations()
+    for i, row in enumerate(content["annotations"]):
+        row["category_id"] = 7 if i else 3
+    rows = [
+        {**row, "category_id": person["category_id"]}
+        for row, person in zip(perfect(content), content["annotations"], strict=True)
+    ]
+    assert oks_ap(content, rows, COCO17, by_category=True)["AP"] == pytest.approx(1)
+    without_one = rows[1:]  # the only one of category 3
+    assert oks_ap(content, without_one, COCO17, by_category=True)["AP"] == pytest.approx(0.5)
+    assert oks_ap(content, without_one, COCO17)["AP"] > 0.5
+    for row in rows:
+        row["category_id"] = 3
+    assert oks_ap(content, rows, COCO17, by_category=True)["AP"] < 0.6
+    assert oks_ap(content, rows, COCO17)["AP"] == pytest.approx(1)

@@ -109,24 +109,28 @@ def read_coco(
     return people if skeleton is None else people.of_skeleton(skeleton, file)
 
 
-def picture_files(file: str | Path, images: str | Path | None = None) -> dict[int, Path]:
-    """All pictures of an annotation file by their id, those without people as well.
+def pictures_and_categories(
+    file: str | Path, images: str | Path | None = None
+) -> tuple[dict[int, Path], set[int]]:
+    """All pictures of an annotation file by their id, those without people as well, and the ids of
+    its categories.
 
     Args:
         images: folder of the pictures, see `read_coco`.
 
     Raises:
-        DataError: the file is missing, not JSON, or lists no pictures.
+        DataError: the file is missing, not JSON, or lists none.
     """
     file = Path(file)
     folder = pictures_folder(file, images)
     content = read_json(file)
     try:
-        return {int(picture["id"]): folder / picture["file_name"] for picture in content["images"]}
+        pictures = {int(p["id"]): folder / p["file_name"] for p in content["images"]}
+        return pictures, {int(category["id"]) for category in content["categories"]}
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{file} is not in COCO's keypoint format ({type(error).__name__}: {error}); it needs "
-            "images with id and file_name"
+            "images with id and file_name, and categories with id"
         ) from None
 
 

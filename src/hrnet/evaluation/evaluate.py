@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 
 import hrnet
 from hrnet.data import read_people
-from hrnet.data.coco import WHOLEBODY_PARTS, has_wholebody, picture_files, read_json
+from hrnet.data.coco import (
+    WHOLEBODY_PARTS,
+    has_wholebody,
+    pictures_and_categories,
+    read_json,
+)
 from hrnet.data.people import People
 from hrnet.errors import DataError
 from hrnet.estimator import PoseEstimator
@@ -101,8 +106,8 @@ def evaluate(
     if str(boxes) == "gt":
         predictions = predict_people(estimator, people, progress)
     else:
-        pictures = picture_files(file, images)
-        predictions = predict_detections(estimator, boxes, pictures, progress)
+        pictures, categories = pictures_and_categories(file, images)
+        predictions = predict_detections(estimator, boxes, pictures, categories, progress)
     weights = estimator.runner.weights
     return _evaluate(
         predictions,
@@ -249,7 +254,12 @@ def _oks_figures(
         return []
     if all("crowdIndex" in picture for picture in content["images"]):
         return [(crowdpose_ap(content, rows, skeleton), {})]
-    return [(oks_ap(content, rows, skeleton), oks_ap_by_joint(content, rows, skeleton))]
+    categories = {a["id"]: a.get("category_id") for a in content["annotations"]}
+    by_category = len(set(categories.values())) > 1 and all("annotation_id" in r for r in rows)
+    if by_category:  # who is predicted from somebody's box is of their kind
+        rows = [{**row, "category_id": categories[row["annotation_id"]]} for row in rows]
+    figures = oks_ap(content, rows, skeleton, by_category=by_category)
+    return [(figures, oks_ap_by_joint(content, rows, skeleton))]
 
 
 def _goodness(

@@ -38,7 +38,9 @@ Rows = list[dict[str, Any]]
 Annotations = str | Path | dict[str, Any]  # an annotation file, or its content
 
 
-def oks_ap(annotations: Annotations, results: Rows, skeleton: Skeleton) -> dict[str, float]:
+def oks_ap(
+    annotations: Annotations, results: Rows, skeleton: Skeleton, *, by_category: bool = False
+) -> dict[str, float]:
     """COCO's AP and AR over OKS 0.50:0.05:0.95, from 0 to 1 (-1 where nothing is to be found).
 
     Args:
@@ -48,12 +50,14 @@ def oks_ap(annotations: Annotations, results: Rows, skeleton: Skeleton) -> dict[
             row's `bbox`, as in MMPose, or where it has none what the joints span, as in the
             official code.
         skeleton: its sigmas are OKS's constants; they must not be None.
+        by_category: match people with rows of their own category_id only, and average over
+            categories, as MMPose does for AP-10K's kinds of animals. Else all are of one sort.
 
     Raises:
         DataError: the file is not in COCO's keypoint format, or the rows do not fit it or the
             skeleton.
     """
-    truth = _Truth(annotations, skeleton)
+    truth = _Truth(annotations, skeleton, by_category=by_category)
     return _stats(_evaluate(truth, truth.people(), _found(truth, results), _sigmas(skeleton)))
 
 
@@ -155,7 +159,12 @@ class _Truth:
     """An annotation file, in the form that pycocotools needs."""
 
     def __init__(
-        self, annotations: Annotations, skeleton: Skeleton, keys: tuple[str, ...] = ("keypoints",)
+        self,
+        annotations: Annotations,
+        skeleton: Skeleton,
+        keys: tuple[str, ...] = ("keypoints",),
+        *,
+        by_category: bool = False,
     ):
         content: Any = annotations
         self.file: Any = "the annotation file"
@@ -163,6 +172,7 @@ class _Truth:
             content, self.file = read_json(Path(annotations)), annotations
         self.joints = len(skeleton)
         self.keys = keys
+        self.by_category = by_category
         try:
             self.images = [{**picture, "id": picture["id"]} for picture in content["images"]]
             self._columns = self._order(content, skeleton)
@@ -196,7 +206,8 @@ class _Truth:
         return {
             "id": i + 1,  # to pycocotools, 0 is nobody
             "image_id": row["image_id"],
-            "category_id": 1,  # the model knows one sort of being, whatever its number in the file
+            # Else the model knows one sort of being, whatever its number in the file.
+            "category_id": row["category_id"] if self.by_category else 1,
             "iscrowd": row.get("iscrowd") or 0,
             # The file's own, where all of its joints count: CrowdPose's counts the visible ones.
             "num_keypoints": labelled if self._columns else row.get("num_keypoints", labelled),
@@ -249,7 +260,7 @@ def _found(truth: _Truth, results: Rows, area_of: slice | None = None) -> Rows:
         {
             "id": i + 1,
             "image_id": image,
-            "category_id": 1,
+            "category_id": results[i].get("category_id", 1) if truth.by_category else 1,
             "iscrowd": 0,
             "score": float(scores[i]),
             "area": float(areas[i]),
@@ -283,6 +294,7 @@ def _evaluate(
     except ModuleNotFoundError:
         raise HRNetError("OKS AP needs pycocotools: pip install pycocotools") from None
 
+    categories = sorted({person["category_id"] for person in people} or {1})
     # pycocotools reports on standard output.
     with contextlib.redirect_stdout(io.StringIO()):
         sides = []
@@ -290,7 +302,7 @@ def _evaluate(
             side = COCO()
             side.dataset = {
                 "images": truth.images,
-                "categories": [{"id": 1, "name": "person"}],
+                "categories": [{"id": category} for category in categories],
                 "annotations": rows,
             }
             side.createIndex()

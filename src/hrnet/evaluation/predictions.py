@@ -148,14 +148,16 @@ def predict_detections(
     estimator: PoseEstimator,
     detections: str | Path,
     pictures: dict[int, Path],
+    categories: set[int],
     progress: Progress = lambda done, total: None,
 ) -> Predictions:
     """Predict from the boxes of a detector.
 
     Args:
         detections: COCO detections: rows with image_id, bbox (x, y, width, height), score and
-            category_id, of which 1 counts.
+            category_id.
         pictures: the data set's, by image id; rows of others are passed over.
+        categories: the data set's, by id; rows of others are passed over.
 
     Raises:
         DataError: the file is missing, broken, or has a box outside its picture.
@@ -167,7 +169,7 @@ def predict_detections(
     try:
         for row in rows:
             x, y, width, height = map(float, row["bbox"])
-            if row.get("category_id", 1) != 1 or row["image_id"] not in pictures:
+            if row["image_id"] not in pictures or row["category_id"] not in categories:
                 continue
             if min(width, height) >= SMALLEST:
                 box = [x, y, x + width, y + height, min(1.0, float(row["score"]))]
@@ -175,7 +177,7 @@ def predict_detections(
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{detections} is not a COCO detections file ({type(error).__name__}: {error}); it "
-            "needs rows with image_id, bbox and score"
+            "needs rows with image_id, category_id, bbox and score"
         ) from None
     if not boxes:
         raise DataError(f"{detections} has no boxes for the {len(pictures)} pictures")
