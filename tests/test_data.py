@@ -1,15 +1,19 @@
+import dataclasses
 import json
+from itertools import islice
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from hrnet.data import read_people
-from hrnet.data.augmentation import Augmentation, random_crop
+from hrnet.data.augmentation import NUMBERS, Augmentation, random_crops, random_numbers
 from hrnet.data.coco import read_coco, read_skeleton
-from hrnet.data.crops import CropDataset, EndlessSampler, Mixture, collate
-from hrnet.errors import DataError
-from hrnet.geometry import transform_points
+from hrnet.data.crops import ChunkSampler, CropDataset, TrainingBatches
+from hrnet.errors import DataError, ImageError
+from hrnet.geometry import crop_matrices, crop_regions, transform_points, warp
+from hrnet.images import read_image, read_stored
 from hrnet.skeletons import load_skeleton, skeleton_of_names
 from real_data import real_data
 
@@ -85,20 +89,22 @@ def test_files_of_other_formats_are_refused(tmp_path, text, message):
         read_coco(tmp_path / "y.json")
 
 
-def dots_under(sample):
-    """Brightness of the crop at each visible joint that is well inside."""
-    inside = (
-        sample.visible & (sample.points > 3).all(1) & (sample.points < np.array(SIZE) - 4).all(1)
-    )
-    x, y = sample.points[inside].round().astype(int).T
-    return sample.crop[y, x, 0]
+def crops_of(people, augmentation, draws, **settings):
+    """Crops, points and visibility, as arrays, of the first person's first draws."""
+    dataset = CropDataset([(people, augmentation)], SKELETON, SIZE, **settings)
+    return [t.numpy() for t in dataset[np.stack([np.arange(draws), np.zeros(draws, int)], axis=1)]]
+
+
+def dots_under(crops, points, visible):
+    """Brightness of the crops at each visible joint that is well inside."""
+    inside = visible & (points > 3).all(2) & (points < np.array(SIZE) - 4).all(2)
+    x, y = points[inside].round().astype(int).T
+    return crops[np.nonzero(inside)[0], y, x, 0]
 
 
 def test_points_follow_the_picture_through_every_augmentation(coco_file):
     people = read_coco(coco_file(annotation(1)))
-    augmentation = Augmentation(truncation=0.4)
-    dataset = CropDataset(people, SKELETON, SIZE, augmentation=augmentation, unbiased=True)
-    brightness = np.concatenate([dots_under(dataset[draw, 0]) for draw in range(200)])
+    brightness = dots_under(*crops_of(people, Augmentation(truncation=0.4), 200, unbiased=True))
     assert len(brightness) > 800
     assert np.mean(brightness > 128) > 0.98  # a few dots are thinner than a pixel when zoomed out
 
@@ -110,37 +116,61 @@ def test_mirroring_swaps_left_and_right(coco_file):
     flips = {}
     for probability in (0.0, 1.0):
         augmentation = Augmentation(flip=probability, rotation=0, scale=0, half_body=0)
-        flips[probability] = CropDataset(people, SKELETON, SIZE, augmentation=augmentation)[0, 0]
-    assert np.flatnonzero(flips[0.0].visible).tolist() == [5]
-    assert np.flatnonzero(flips[1.0].visible).tolist() == [6]
-    x, y = flips[0.0].points[5]
-    np.testing.assert_allclose(flips[1.0].points[6], [SIZE[0] - 1 - x, y], atol=1e-4)
+        _, points, visible = crops_of(people, augmentation, 1)
+        flips[probability] = points[0], np.flatnonzero(visible).tolist()
+    assert flips[0.0][1] == [5]
+    assert flips[1.0][1] == [6]
+    x, y = flips[0.0][0][5]
+    np.testing.assert_allclose(flips[1.0][0][6], [SIZE[0] - 1 - x, y], atol=1e-4)
 
 
-def test_a_crop_depends_on_seed_and_draw_alone(coco_file):
-    people = read_coco(coco_file(annotation(1)))
-    first, again, other_seed = (
-        CropDataset(people, SKELETON, SIZE, augmentation=Augmentation(), seed=seed)
-        for seed in (1, 1, 2)
+def test_a_crop_depends_on_seed_draw_and_person_alone(coco_file):
+    people = read_coco(coco_file(annotation(1), annotation(2)))
+    first, other_seed = (
+        CropDataset([(people, Augmentation())], SKELETON, SIZE, seed=seed) for seed in (1, 2)
     )
-    first[5, 0]  # drawing in another order changes nothing
-    np.testing.assert_array_equal(first[3, 0].crop, again[3, 0].crop)
-    assert not np.array_equal(first[3, 0].points, first[4, 0].points)
-    assert not np.array_equal(first[3, 0].points, other_seed[3, 0].points)
+    keys = np.array([[5, 0], [3, 0], [3, 1], [4, 0]])
+    together = first[keys]
+    for row, key in enumerate(keys):
+        alone = first[key[None]]
+        assert all((a[0] == t[row]).all() for a, t in zip(alone, together, strict=True))
+    points = [*together.points, other_seed[keys[:1]].points[0]]
+    assert len({p.numpy().tobytes() for p in points}) == 5  # the same box, other chances
+
+
+def test_random_numbers_are_uniform_and_independent():
+    draws, people = (a.ravel() for a in np.mgrid[:50, :200])
+    numbers = random_numbers(7, draws, people)
+    assert numbers.shape == (10_000, NUMBERS)
+    assert numbers.min() >= 0
+    assert numbers.max() < 1
+    tenths = np.stack([np.histogram(column, 10, (0, 1))[0] for column in numbers.T])
+    assert np.abs(tenths - 1000).max() < 5 * np.sqrt(900)
+    # With each other, with the next person's and with the next draw's.
+    table = np.concatenate([numbers[:-200], numbers[1:-199], numbers[200:]], axis=1)
+    correlation = np.corrcoef(table.T) - np.eye(3 * NUMBERS)
+    assert np.abs(correlation).max() < 0.05
+    assert not np.isin(random_numbers(8, draws, people), numbers).any()
+
+
+def drawn(augmentation, keypoints, count):
+    return random_crops(
+        np.random.default_rng(0).random((count, NUMBERS)),
+        augmentation,
+        np.tile([20.0, 20, 70, 110], (count, 1)),
+        np.tile(keypoints, (count, 1, 1)),
+        SKELETON,
+        SIZE,
+        padding=1.25,
+        unbiased=False,
+    )
 
 
 def test_augmentation_is_drawn_as_in_the_paper():
     """Scale N(1, 0.35) cut at one deviation, rotation N(0, 45) for 60 %, flips for half."""
-    rng = np.random.default_rng(0)
-    box = np.array([20.0, 20, 70, 110])
     keypoints = np.reshape(annotation(1)["keypoints"], (17, 3))
-    augmentation = Augmentation(half_body=0)
-    crops = [
-        random_crop(rng, augmentation, box, keypoints, SKELETON, SIZE, padding=1.25, unbiased=False)
-        for _ in range(4000)
-    ]
-    linear = np.array([c.matrix[:, :2] for c in crops])
-    flips = np.array([c.flip for c in crops])
+    matrices, flips, _ = drawn(Augmentation(half_body=0), keypoints, 4000)
+    linear = matrices[..., :2]
     region = 90 * 1.25  # the box's height, padded, in picture pixels
     scale = SIZE[1] / region / np.sqrt(np.abs(np.linalg.det(linear)))
     assert flips.mean() == pytest.approx(0.5, abs=0.03)
@@ -151,68 +181,301 @@ def test_augmentation_is_drawn_as_in_the_paper():
     angle = np.degrees(np.arctan2(linear[:, 1, 0], linear[:, 1, 1]))
     assert (np.abs(angle) < 1e-9).mean() == pytest.approx(0.4, abs=0.03)
     assert np.abs(angle).max() <= 90 + 1e-9
-    np.testing.assert_allclose(
-        [transform_points(c.matrix, [[45, 65]])[0] for c in crops if not c.flip][:5],
-        np.tile(np.array(SIZE) / 2, (5, 1)),
-    )
+    centers = transform_points(matrices[~flips], np.array([[45, 65]]))[:, 0]
+    np.testing.assert_allclose(centers, np.tile(np.array(SIZE) / 2, (len(centers), 1)))
 
 
 def test_half_bodies_show_one_half():
-    rng = np.random.default_rng(0)
-    box = np.array([20.0, 20, 70, 110])
+    """The upper one in 69 % of the crops; joints 5 to 10 are upper, 11 to 16 lower ones."""
     keypoints = np.reshape(annotation(1)["keypoints"], (17, 3))
     augmentation = Augmentation(half_body=1, scale=0, rotation=0, flip=0)
-    centers = []
-    for _ in range(300):
-        crop = random_crop(
-            rng, augmentation, box, keypoints, SKELETON, SIZE, padding=1.25, unbiased=False
-        )
-        y = transform_points(crop.matrix, keypoints[5:, :2])[:, 1]
-        centers.append(y[:6].mean() if abs(y[:6].mean() - 64) < 1 else y[6:].mean())
-    assert np.allclose(centers, SIZE[1] / 2)
+    matrices, _, _ = drawn(augmentation, keypoints, 2000)
+    points = transform_points(matrices, keypoints[:, :2])
+    middles = np.stack([points[:, 5:11].mean(1), points[:, 11:].mean(1)], axis=1)
+    centred = np.isclose(middles, np.array(SIZE) / 2).all(2)
+    assert (centred.sum(1) == 1).all()
+    assert centred[:, 0].mean() == pytest.approx(0.6915, abs=0.03)
+    zoom = np.linalg.det(matrices[:, :, :2]) ** 0.5
+    height = np.ptp(keypoints[5:11, 1])
+    np.testing.assert_allclose(zoom, SIZE[1] / (1.5 * height))  # 1.5 times the half's extent
+
+
+@pytest.mark.parametrize("case", ["one point", "few joints", "nobody"])
+def test_what_has_no_half_body_is_cropped_whole(case):
+    keypoints = np.reshape(annotation(1)["keypoints"], (17, 3)).copy()
+    if case == "one point":
+        keypoints[:, :2] = 40
+    else:
+        keypoints[8 if case == "few joints" else 0 :, 2] = 0
+    augmentation = Augmentation(half_body=1, scale=0, rotation=0, flip=0)
+    matrices, _, _ = drawn(augmentation, keypoints, 50)
+    whole = crop_matrices(*crop_regions([20, 20, 70, 110], SIZE), SIZE)
+    np.testing.assert_allclose(matrices, np.tile(whole, (50, 1, 1)))
 
 
 def test_truncation_blackens_and_unlabels_what_lies_beyond(coco_file):
     people = read_coco(coco_file(annotation(1)))
     augmentation = Augmentation(truncation=1, rotation=0, scale=0, flip=0)
-    dataset = CropDataset(people, SKELETON, SIZE, augmentation=augmentation)
-    samples = [dataset[draw, 0] for draw in range(60)]
-    counts = [int(s.visible.sum()) for s in samples]
-    assert min(counts) >= 3
-    assert 0.3 < np.mean([c < 12 for c in counts]) < 0.7  # half are only cropped
-    # A dot at the cut itself is half black.
-    assert np.concatenate([dots_under(s) for s in samples]).min() > 60
-    gone = [s._replace(visible=~s.visible & (np.arange(17) >= 5)) for s in samples]
+    crops, points, visible = crops_of(people, augmentation, 200)
+    counts = visible.sum(1)
+    assert counts.min() >= 3
+    assert 0.4 < np.mean(counts < 12) < 0.6  # half are only cropped
+    # A dot at the cut itself is half black, and its middle may be.
+    assert np.mean(dots_under(crops, points, visible) > 60) > 0.98
     # A dot just beyond the cut may touch what stays.
-    assert np.mean(np.concatenate([dots_under(s) for s in gone]) > 0) < 0.1
+    gone = ~visible & (np.arange(17) >= 5)
+    assert np.mean(dots_under(crops, points, gone) > 0) < 0.1
+
+
+def whole_picture(file):
+    """The annotation file of one person who fills the picture."""
+    height, width = cv2.imread(str(file)).shape[:2]
+    return {
+        "images": [{"id": 7, "file_name": file.name, "width": width, "height": height}],
+        "annotations": [annotation(1, bbox=[0, 0, width, height])],
+        "categories": [{"id": 1, "name": "person", "keypoints": SKELETON.keypoints}],
+    }
+
+
+@pytest.fixture(params=["made", "real"])
+def large_picture(request, tmp_path):
+    """A person who fills a large picture, of odd sides where it is made."""
+    if request.param == "real":
+        file = real_data("formats/mpii/005808361.jpg")
+    else:
+        file = tmp_path / "made.jpg"
+        noise = np.random.default_rng(0).random((803, 1201, 3)).astype(np.float32)
+        image = cv2.normalize(cv2.GaussianBlur(noise, None, 40), None, 0, 255, cv2.NORM_MINMAX)
+        cv2.imwrite(str(file), image.astype(np.uint8))
+    (tmp_path / "x.json").write_text(json.dumps(whole_picture(file)))
+    return read_coco(tmp_path / "x.json", file.parent)
+
+
+@pytest.mark.parametrize(("size", "factor"), [((48, 64), 8), ((120, 160), 4), ((240, 320), 2)])
+def test_crops_of_reduced_pictures_are_where_those_of_whole_ones_are(large_picture, size, factor):
+    keys = np.stack([np.arange(6), np.zeros(6, int)], axis=1)
+    numbers = random_numbers(3, *keys.T)
+    augmentation = Augmentation(half_body=0, scale=0.1)
+    maps, flips, _ = random_crops(
+        numbers,
+        augmentation,
+        large_picture.boxes[keys[:, 1]],
+        large_picture.keypoints[keys[:, 1]],
+        SKELETON,
+        size,
+        padding=1.25,
+        unbiased=False,
+    )
+    assert 0 < flips.sum() < 6
+    zooms = np.abs(np.linalg.det(maps[..., :2])) ** 0.5
+    assert read_stored(large_picture.files[0], 0.5 / zooms.max())[1] == factor
+    dataset = CropDataset([(large_picture, augmentation)], SKELETON, size, seed=3)
+    whole = read_image(large_picture.files[0], orient=False)
+    for key, matrix in zip(keys, maps, strict=True):
+        found = dataset[key[None]].crops[0].numpy()
+        expected = warp(whole, matrix, size)
+        inside = warp(np.full_like(whole, 255), matrix, size).min(axis=2) == 255
+        moved = np.abs(shift(found, expected, inside)).max()
+        assert moved < 0.1
+        if large_picture.files[0].name == "made.jpg":  # without detail that warping would miss
+            assert moved < 0.01
+            assert np.abs(found.astype(int) - expected)[inside].mean() < 2
+
+
+def shift(found, expected, inside):
+    """How far `found` lies to the right and below: least squares of the difference against the
+    gradient."""
+    found, expected = (cv2.cvtColor(c, cv2.COLOR_RGB2GRAY).astype(float) for c in (found, expected))
+    inside = cv2.erode(inside.astype(np.uint8), np.ones((3, 3))) > 0
+    down, right = np.gradient(expected)
+    gradient = np.stack([right[inside], down[inside]], axis=1)
+    return -np.linalg.lstsq(gradient, (found - expected)[inside], rcond=None)[0]
+
+
+def test_evaluation_never_sees_a_reduced_picture(large_picture):
+    """What is evaluated is what prediction sees."""
+    dataset = CropDataset([(large_picture, None)], SKELETON, SIZE)
+    matrix = crop_matrices(*crop_regions(large_picture.boxes, SIZE), SIZE)[0]
+    expected = warp(read_image(large_picture.files[0], orient=False), matrix, SIZE)
+    assert (dataset[np.array([[0, 0]])].crops[0].numpy() == expected).all()
+
+
+def test_truncation_cuts_reduced_pictures_too(large_picture):
+    """Beyond the cut, at the same place as in the whole picture, to a pixel, it is black."""
+    points = np.array([[500.0, 100], [550, 120], [600, 150]])  # three, so that it may be cut
+    keypoints = np.zeros((1, 17, 3))
+    keypoints[0, :3] = np.c_[points, [2, 2, 2]]
+    people = dataclasses.replace(large_picture, keypoints=keypoints)
+    augmentation = Augmentation(truncation=1, flip=0, rotation=0, scale=0, half_body=0)
+    keys = np.stack([np.arange(200), np.zeros(200, int)], axis=1)
+    maps, _, kept = random_crops(
+        random_numbers(0, *keys.T),
+        augmentation,
+        np.repeat(people.boxes, 200, axis=0),
+        np.repeat(keypoints, 200, axis=0),
+        SKELETON,
+        SIZE,
+        padding=1.25,
+        unbiased=False,
+    )
+    bottom = np.flatnonzero(kept[:, 3] < 2**31)[:3]
+    assert len(bottom) == 3
+    dataset = CropDataset([(people, augmentation)], SKELETON, SIZE)
+    crops = dataset[keys[bottom]].crops.numpy()
+    for crop, matrix, y2 in zip(crops, maps[bottom], kept[bottom, 3], strict=True):
+        edge = transform_points(matrix, [[600, y2 - 0.5]])[0, 1]
+        dark = np.flatnonzero(crop[:, SIZE[0] // 2].max(axis=1) < 3)
+        assert abs(dark[dark > SIZE[1] // 2][0] - edge) < 1.5
+
+
+@pytest.fixture
+def crowd(tmp_path):
+    """60 people in 20 pictures of different kinds."""
+    (tmp_path / "images").mkdir()
+    rng = np.random.default_rng(0)
+    images, rows = [], []
+    for number in range(20):
+        name = f"{number}.{'png' if number % 5 == 0 else 'jpg'}"
+        pixels = rng.integers(0, 255, (140 + number, 120, 3), dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / "images" / name), pixels)
+        images.append({"id": number, "file_name": name, "width": 120, "height": 140 + number})
+        rows += [annotation(3 * number + i, image_id=number) for i in range(3)]
+    content = {
+        "images": images,
+        "annotations": rows,
+        "categories": [{"id": 1, "name": "person", "keypoints": SKELETON.keypoints}],
+    }
+    (tmp_path / "crowd.json").write_text(json.dumps(content))
+    return read_coco(tmp_path / "crowd.json")
+
+
+def training_batches(people, workers, count, *, start=0, seed=5):
+    dataset = CropDataset([(people, Augmentation(truncation=0.2))], SKELETON, SIZE, seed=seed)
+    repeats = np.ones(len(people), dtype=int)
+    sampler = ChunkSampler(dataset.pictures, repeats, 16, seed=seed, start=start)
+    return list(islice(TrainingBatches(dataset, sampler, 16, workers), count))
+
+
+def assert_same(found, expected):
+    for batch, other in zip(found, expected, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(batch, other, strict=True))
+
+
+def test_batches_are_the_same_whatever_the_number_of_workers(crowd):
+    """Two epochs and more, hence over the ends of chunks."""
+    expected = training_batches(crowd, 0, 20)
+    for workers in (1, 2):
+        assert_same(training_batches(crowd, workers, 20), expected)
+    assert expected[0].crops.shape == (16, 128, 96, 3)
+    assert expected[0].points.dtype == torch.float32
+    assert expected[0].visible.sum() > 100
+    other = training_batches(crowd, 0, 1, seed=6)
+    assert not torch.equal(other[0].points, expected[0].points)
+
+
+@pytest.mark.parametrize("step", [1, 7, 8, 19])
+def test_a_run_goes_on_with_the_batches_it_would_have_had(crowd, step):
+    expected = training_batches(crowd, 0, 20)[step:]
+    assert_same(training_batches(crowd, 0, len(expected), start=16 * step), expected)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda file: file.unlink(), "there is no picture {}"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-100]), "{} is cut off: its end"),
+        (lambda file: file.write_bytes(b"<html>"), "{} is not a picture"),
+    ],
+)
+def test_a_broken_picture_is_one_sentence_with_its_name(crowd, damage, message, workers):
+    broken = crowd.files[30]
+    damage(broken)
+    with pytest.raises(ImageError) as raised:
+        training_batches(crowd, workers, 20)
+    text = str(raised.value)
+    assert text.startswith(message.format(broken))
+    assert "\n" not in text
+
+
+def test_a_picture_is_decoded_once_for_all_its_people_in_a_chunk(crowd, monkeypatch):
+    dataset = CropDataset([(crowd, Augmentation())], SKELETON, SIZE)
+    sampler = ChunkSampler(dataset.pictures, np.ones(60, dtype=int), 16, seed=0)
+    keys = next(iter(sampler))
+    read = []
+
+    def counting(file, shrink):
+        read.append(file)
+        return read_stored(file, shrink)
+
+    monkeypatch.setattr("hrnet.data.crops.read_stored", counting)
+    dataset[keys]
+    assert len(keys) == 128
+    assert len(read) == 20
+
+
+def keys_of(sampler, count):
+    """The first keys as pairs, and the first chunks' lengths."""
+    chunks, keys = [], []
+    for chunk in sampler:
+        chunks.append(len(chunk))
+        keys += map(tuple, chunk.tolist())
+        if len(keys) >= count:
+            return keys[:count], chunks
+
+
+# Five people, the first two in one picture, the last two four times an epoch.
+PICTURES, REPEATS = np.array([0, 0, 1, 2, 2]), np.array([1, 1, 1, 4, 4])
 
 
 def test_an_epoch_takes_everybody_as_often_as_asked():
-    sampler = iter(EndlessSampler([3, 2], [1, 4], seed=0))
-    epochs = [[next(sampler) for _ in range(11)] for _ in range(2)]
+    keys, _ = keys_of(ChunkSampler(PICTURES, REPEATS, 4, seed=0), 220)
+    epochs = [keys[i : i + 11] for i in range(0, 220, 11)]
     for epoch in epochs:
-        assert sorted((d, i) for d, _, i in epoch) == [(0, i) for i in range(3)] + [
-            (1, i) for i in range(2) for _ in range(4)
-        ]
-    keys = [key for epoch in epochs for key in epoch]
-    assert len(set(keys)) == 22  # no draw twice
-    assert [k[::2] for k in epochs[0]] != [k[::2] for k in epochs[1]]
+        assert sorted(person for _, person in epoch) == [0, 1, 2, 3, 3, 3, 3, 4, 4, 4, 4]
+    assert len(set(keys)) == 220  # no draw twice
+    assert len({tuple(person for _, person in epoch) for epoch in epochs}) > 10
 
 
-@pytest.mark.parametrize("start", [0, 4, 11, 25])
+def test_people_of_a_picture_share_a_chunk_but_are_shuffled_in_it():
+    pictures = np.repeat(np.arange(1000), 3)
+    sampler = ChunkSampler(pictures, np.ones(3000, dtype=int), 32, seed=0)
+    keys, chunks = keys_of(sampler, 3000)
+    assert set(chunks) == {128}
+    person = np.array(keys)[:, 1]
+    where = np.empty(3000, dtype=int)
+    where[person] = np.arange(3000)
+    chunk = (where // 128).reshape(1000, 3)
+    assert np.mean(np.ptp(chunk, axis=1) == 0) > 0.95  # all but those at a chunk's end
+    batch = (where // 32).reshape(1000, 3)
+    assert np.mean(batch[:, 0] == batch[:, 1]) == pytest.approx(1 / 4, abs=0.05)
+    assert abs(np.corrcoef(pictures[person], np.arange(3000))[0, 1]) < 0.1
+
+
+def test_repeats_of_a_picture_are_anywhere_in_the_epoch():
+    pictures = np.arange(1000)
+    keys, _ = keys_of(ChunkSampler(pictures, np.full(1000, 2), 32, seed=0), 2000)
+    where = np.array([[i for i, (_, p) in enumerate(keys) if p == n] for n in range(50)])
+    assert np.ptp(where, axis=1).mean() > 400
+
+
+@pytest.mark.parametrize("start", [0, 4, 11, 25, 128, 250])
 def test_a_sampler_goes_on_where_another_stopped(start):
-    whole, rest = (iter(EndlessSampler([3, 2], [1, 4], 0, s)) for s in (0, start))
-    expected = [next(whole) for _ in range(start + 20)][start:]
-    assert [next(rest) for _ in range(20)] == expected
+    whole, _ = keys_of(ChunkSampler(PICTURES, REPEATS, 4, seed=0), start + 200)
+    rest, _ = keys_of(ChunkSampler(PICTURES, REPEATS, 4, seed=0, start=start), 200)
+    assert rest == whole[start:]
 
 
-def test_batches(coco_file):
-    people = read_coco(coco_file(annotation(1), annotation(2)))
-    mixture = Mixture([CropDataset(people, SKELETON, SIZE), CropDataset(people, SKELETON, SIZE)])
-    batch = collate([mixture[0, 0, 1], mixture[1, 0, 0]])
-    assert batch.crops.shape == (2, 128, 96, 3)
-    assert batch.points.shape == (2, 17, 2)
-    assert batch.visible.sum().item() == 24
+def test_sources_keep_their_own_people_and_augmentation(coco_file):
+    shoulder = np.zeros((17, 3))
+    shoulder[5] = 30, 40, 2
+    one = read_coco(coco_file(annotation(1), name="a.json"))
+    two = read_coco(coco_file(annotation(2, keypoints=shoulder.ravel().tolist()), name="b.json"))
+    mirrored = Augmentation(flip=1, rotation=0, scale=0, half_body=0)
+    dataset = CropDataset([(one, None), (two, mirrored)], SKELETON, SIZE)
+    batch = dataset[np.array([[0, 1], [0, 0]])]
+    assert batch.visible.sum(1).tolist() == [1, 12]
+    assert batch.visible[0, 6]
 
 
 @pytest.mark.parametrize(
@@ -306,10 +569,16 @@ def test_a_missing_area_is_about_half_the_box(coco_file):
     assert read_coco(coco_file(row)).areas.tolist() == [pytest.approx(0.53 * 49 * 89)]
 
 
-def test_a_file_s_own_limbs_count_only_if_they_fit():
-    """CrowdPose's file has COCO's limbs, which end at 17 of its 14 points."""
-    assert read_skeleton(real_data("formats/crowdpose/test_crowdpose.json")).limbs == ()
-    hand = read_skeleton(real_data("formats/onehand10k/test_onehand10k.json"))
-    assert hand.limbs[0] == ("wrist", "thumb1")
+def test_a_file_s_own_skeleton(tmp_path):
+    """The package's where the names are its; limbs that cannot be its own are not taken, such as
+    COCO's in CrowdPose's file, which end at 17 of its 14 points."""
+    crowdpose = real_data("formats/crowdpose/test_crowdpose.json")
+    assert read_skeleton(crowdpose) is load_skeleton("crowdpose14")
+    content = json.loads(crowdpose.read_text())
+    content["categories"][0]["keypoints"][12] = "top"
+    (tmp_path / "own.json").write_text(json.dumps(content))
+    assert read_skeleton(tmp_path / "own.json").limbs == ()
+    assert len(read_skeleton(tmp_path / "own.json").pairs) == 6
+    assert read_skeleton(real_data("formats/onehand10k/test_onehand10k.json")).name == "hand21"
     with pytest.raises(DataError, match="names no keypoints"):
         read_skeleton(real_data("formats/wflw/test_wflw.json"))

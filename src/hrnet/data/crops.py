@@ -74,7 +74,7 @@ class CropDataset(Dataset[Batch]):
         people = [part for part, _ in sources]
         self.augmentations = [augmentation for _, augmentation in sources]
         self.source = np.repeat(np.arange(len(people)), [len(part) for part in people])
-        self.boxes = np.concatenate([part.boxes for part in people])
+        self.boxes = np.concatenate([part.boxes for part in people]).astype(np.float64)
         self.keypoints = np.concatenate([part.keypoints for part in people])
         numbers: dict[Path, int] = {}
         self.pictures = np.array(
@@ -135,15 +135,19 @@ class CropDataset(Dataset[Batch]):
         rows_of: dict[int, list[int]] = {}
         for row, picture in enumerate(self.pictures[people].tolist()):
             rows_of.setdefault(picture, []).append(row)
-        # How many times smaller the picture may be without a crop being enlarged. Only what is
-        # random may come from a reduced one: what is evaluated has to equal prediction.
-        shrinks = 1 / np.sqrt(np.abs(np.linalg.det(crops.matrices[..., :2])))
+        # How many times smaller the picture may be. It keeps two pixels to a pixel of the crop, as
+        # reducing averages and warping does not: nearer to it, training crops would be smoother
+        # than those of prediction. What is evaluated has to equal prediction, and is not reduced.
+        shrinks = 0.5 / np.sqrt(np.abs(np.linalg.det(crops.matrices[..., :2])))
         is_random = np.array([a is not None for a in self.augmentations])[self.source[people]]
         most = np.where(is_random, shrinks, 1.0).tolist()
         for picture, rows in rows_of.items():
             image, shrink = read_stored(self.files[picture], min(most[row] for row in rows))
             for row in rows:
                 part, matrix = _kept_part(image, shrink, crops.matrices[row], crops.kept[row])
+                if part.size == 0:  # the picture is smaller than its annotations say
+                    pixels[row] = 0
+                    continue
                 cv2.warpAffine(part, matrix, self.input_size, dst=crop, flags=cv2.INTER_LINEAR)
                 cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB, dst=pixels[row])
         return pixels
@@ -254,4 +258,5 @@ class _ErrorsReturned(Dataset[Batch | ImageError]):
 
 
 def _one_thread(worker: int) -> None:
-    cv2.setNumThreads(1)
+    # Not 1, which waits for OpenCV's other threads to end: a forked process does not have them.
+    cv2.setNumThreads(0)
