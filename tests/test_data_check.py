@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from hrnet.cli import app, main
 from hrnet.data.check import FAULTS, NOTES, check
+from hrnet.data.coco import read_coco, read_skeleton
 from hrnet.data.sides import mirrored_faces, suspected_swaps, swapped_pairs
 from hrnet.errors import ConfigError, DataError
 from hrnet.images import read_image
@@ -83,12 +84,14 @@ def wrong_size(folder, content, image, person):
 
 def no_keypoint_names(folder, content, image, person):
     content["categories"].append({"id": 2, "name": "ball", "keypoints": []})
-    return {"no_keypoint_names": [2]}
+    person["category_id"] = 2
+    return {"no_keypoint_names": [2], "other_category": [person["id"]]}
 
 
 def other_keypoints(folder, content, image, person):
     content["categories"].append({"id": 3, "name": "woman", "keypoints": COCO.keypoints[::-1]})
-    return {"other_keypoints": [3]}
+    person["category_id"] = 3
+    return {"other_keypoints": [3], "other_category": [person["id"]]}
 
 
 def unknown_image(folder, content, image, person):
@@ -366,6 +369,17 @@ def test_the_skeleton_comes_from_the_category():
     assert skeleton_of_category({"keypoints": ["a", "b"], "skeleton": 7}).limbs == ()
     assert skeleton_of_category({"keypoints": ["a", "a"]}) is None
     assert skeleton_of_category({"keypoints": []}) is None
+
+
+def test_a_category_that_nobody_is_of_does_not_count(tmp_path):
+    """Some tools put one without keypoints before all others."""
+    content = data_set(tmp_path)
+    content["categories"].insert(0, {"id": 0, "name": "pose", "supercategory": "none"})
+    file = write(tmp_path, content)
+    report = check(file)
+    assert (kinds(report), report.skeleton.name) == ({}, "coco17")
+    assert read_skeleton(file).name == "coco17"
+    assert read_coco(file).names == list(COCO.keypoints)
 
 
 def test_a_skeleton_file(tmp_path):

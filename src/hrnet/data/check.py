@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hrnet.data.check_people import check_people
-from hrnet.data.coco import pictures_folder
+from hrnet.data.coco import pictures_folder, used_categories
 from hrnet.data.findings import FAULTS, NOTES, Finding, Found, entry_id, whole_number
 from hrnet.data.raw import Entry, read_raw
 from hrnet.errors import DataError, HRNetError
@@ -79,7 +79,7 @@ def check(
     Args:
         file: the annotation file.
         images: folder of the pictures; by default `images` beside the file, or its own.
-        skeleton: what the keypoints are to be; by default what the file's category says.
+        skeleton: what the keypoints are to be; by default what the people's category says.
         progress: called with (pictures read, pictures in all).
 
     Raises:
@@ -92,7 +92,7 @@ def check(
         raise DataError(f"{file} has no keypoints: none of its annotations has any")
     found = Found()
     sizes = _check_pictures(content["images"], folder, found, progress)
-    categories = content["categories"]
+    categories = used_categories(content)
     if skeleton is None and categories:
         skeleton = skeleton_of_category(categories[0])
     _check_categories(categories, skeleton, found)

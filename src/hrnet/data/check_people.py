@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.findings import Found, entry_id, hashable, numbers
+from hrnet.data.coco import hashable, used_categories
+from hrnet.data.findings import Found, entry_id, numbers
 from hrnet.data.raw import Entry
 from hrnet.data.sides import FEWEST, mirrored_faces, suspected_swaps, swapped_pairs
 from hrnet.skeletons import Skeleton
@@ -23,8 +24,8 @@ def check_people(
 ) -> dict[str, int]:
     """Check the annotations; how many have each joint labelled."""
     annotations = content["annotations"]
-    categories = {hashable(category.get("id")): None for category in content["categories"]}
-    first = next(iter(categories), None)
+    categories = {hashable(category.get("id")) for category in content["categories"]}
+    first = [hashable(category.get("id")) for category in used_categories(content)][:1]
     length = _keypoint_length(annotations, skeleton)
     ids: set[int] = set()
     rows: list[Entry] = []
@@ -40,7 +41,7 @@ def check_people(
         category = hashable(entry.get("category_id"))
         if category not in categories:
             found.add("unknown_category", id_, f"category {entry.get('category_id')}")
-        elif category != first:
+        elif category not in first:
             found.add("other_category", id_, f"category {category}")
         if entry.get("iscrowd") == 1:
             found.add("crowd", id_)
@@ -54,13 +55,11 @@ def check_people(
         rows.append(entry)
         keypoints.append(points.reshape(-1, 3))
     people = np.array(keypoints).reshape(len(rows), length // 3, 3)
-    names = list(skeleton.keypoints) if skeleton is not None else []
-    if len(names) != length // 3:
-        names = [str(k + 1) for k in range(length // 3)]
-        skeleton = None
-    _check_joints(rows, people, names, sizes, found)
+    names = [str(k + 1) for k in range(length // 3)]
     if skeleton is not None:
+        names = list(skeleton.keypoints)
         _check_sides(rows, people, skeleton, found)
+    _check_joints(rows, people, names, sizes, found)
     used = {hashable(entry.get("image_id")) for entry in annotations}
     for id_ in sizes:
         if id_ not in used:

@@ -48,7 +48,9 @@ def read_coco(
             folder if there is none.
         skeleton: whose keypoints to give: columns come in its order. By default the file's own.
         cleaning: how boxes are clipped to their pictures. "official" (`lib/dataset/coco.py`) makes
-            them a pixel narrower and lower first; "mmpose" does not. Both drop empty ones.
+            them a pixel narrower and lower first; "mmpose" does not. What is empty then is left
+            out (the official code keeps boxes that are one pixel wide, and leaves out people
+            whose area is 0).
 
     Raises:
         DataError: the file is missing, not JSON, or not in COCO's keypoint format; or it lacks
@@ -135,7 +137,7 @@ def pictures_and_categories(
 
 
 def read_skeleton(file: str | Path) -> Skeleton:
-    """The skeleton that a file's own category describes, see `skeleton_of_category`.
+    """The skeleton that the category of a file's people describes, see `skeleton_of_category`.
 
     Raises:
         DataError: the file is missing or broken, or its category names no keypoints.
@@ -143,8 +145,8 @@ def read_skeleton(file: str | Path) -> Skeleton:
     file = Path(file)
     content = read_json(file)
     try:
-        keypoint_names(content)  # one list, whichever category it is of
-        skeleton = skeleton_of_category(content["categories"][0])
+        keypoint_names(content)  # one list, whichever of the categories it is of
+        skeleton = skeleton_of_category(used_categories(content)[0])
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{file} is not in COCO's keypoint format ({type(error).__name__}: {error}); it needs "
@@ -177,13 +179,28 @@ def read_json(file: Path) -> Any:
         raise DataError(f"{file} cannot be read as JSON: {error}") from error
 
 
-def keypoint_names(content: Any) -> list[str]:
-    """The keypoints that all categories in use share; all categories, if none is in use."""
-    used = {annotation.get("category_id") for annotation in content["annotations"]}
+def used_categories(content: Any) -> list[dict[str, Any]]:
+    """The categories that there are people of; all, if there are none of any. Some tools add one
+    of their own, without keypoints, that nobody is of."""
+    used = {hashable(annotation.get("category_id")) for annotation in content["annotations"]}
     categories = content["categories"]
+    return [c for c in categories if hashable(c.get("id")) in used] or categories
+
+
+def hashable(value: Any) -> Any:
+    """An id that may be of any kind, to look up."""
+    return str(value) if isinstance(value, (list, dict)) else value
+
+
+def keypoint_names(content: Any) -> list[str]:
+    """The keypoints that the categories in use share.
+
+    Raises:
+        ValueError: they have different ones.
+    """
     lists = {
         tuple(str(name) for name in category.get("keypoints", ()))
-        for category in [c for c in categories if c.get("id") in used] or categories
+        for category in used_categories(content)
     }
     if len(lists) != 1:
         raise ValueError(f"the categories have {len(lists)} different lists of keypoints")

@@ -46,7 +46,8 @@ NOTES = {
     "crowd": "crowds (iscrowd = 1), which training leaves out; they are not checked further",
     "picture_without_people": "pictures without people",
     "never_labelled": "keypoints that nobody has labelled",
-    "other_category": "people of another category than the first; training takes them for the same",
+    "other_category": "people of another category than the first that has any; training takes them "
+    "for the same",
 }
 
 
@@ -107,8 +108,3 @@ def numbers(value: Any) -> NDArray[np.float64] | None:
     except OverflowError:  # a whole number beyond all floats
         return None
     return array if np.isfinite(array).all() else None
-
-
-def hashable(value: Any) -> Any:
-    """An id that may be of any kind, to look up."""
-    return str(value) if isinstance(value, (list, dict)) else value
