@@ -215,19 +215,36 @@ def test_a_link_is_made_once_and_never_into_other_pictures(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name / "set").mkdir(parents=True)
     out = tmp_path / "out"
-    assert link_pictures(out, tmp_path / "a" / "set", "set") == "set/"
-    assert link_pictures(out, tmp_path / "a" / "set", "set") == "set/"
-    assert link_pictures(out, tmp_path / "b" / "set", "set") == "set_2/"
+    a, b = tmp_path / "a" / "set", tmp_path / "b" / "set"
+    assert link_pictures(out, {a: "set"}) == {a: "set/"}
+    assert link_pictures(out, {a: "set", b: "set"}) == {a: "set/", b: "set_2/"}
     assert (out / "images" / "set_2").resolve() == tmp_path / "b" / "set"
     (out / "images" / "own").mkdir()
-    assert link_pictures(out, out / "images" / "own", "x") == "own/"
-    assert link_pictures(out, out / "images", "x") == ""
+    own = out / "images" / "own"
+    assert link_pictures(out, {own: "x", out / "images": "x"}) == {own: "own/", out / "images": ""}
     with pytest.raises(DataError, match="no folder of pictures"):
-        link_pictures(out, tmp_path / "c", "c")
+        link_pictures(out, {tmp_path / "c": "c"})
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "images").symlink_to(tmp_path / "a")
     with pytest.raises(ConfigError, match="leads to other pictures"):
-        link_pictures(tmp_path / "linked", tmp_path / "b", "b")
+        link_pictures(tmp_path / "linked", {tmp_path / "b": "b"})
+
+
+def test_pictures_beside_their_file_stay_to_be_found(tmp_path):
+    """A folder `images` there would hide them from the file that they belong to."""
+    file = write(tmp_path / "own", data_set(tmp_path / "own"))
+    for picture in (tmp_path / "own" / "images").iterdir():
+        picture.rename(tmp_path / "own" / picture.name)
+    (tmp_path / "own" / "images").rmdir()
+    a, b = tmp_path / "own" / "a.json", tmp_path / "elsewhere" / "b.json"
+    split(file, a, b, fraction=0.25)
+    merge([file], tmp_path / "own" / "all.json", COCO)
+    for written in (file, a, b, tmp_path / "own" / "all.json"):
+        assert check(written).ok
+    with pytest.raises(ConfigError, match=r"pictures in .*own itself"):
+        merge([file, b], tmp_path / "own" / "both.json", COCO)
+    assert merge([file, b], tmp_path / "new" / "both.json", COCO)[1].people == 3
+    assert check(file).ok
 
 
 def test_real_data_sets_with_other_joints_merge(tmp_path):

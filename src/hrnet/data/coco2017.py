@@ -40,9 +40,9 @@ def prepare_coco(source: str | Path, out: str | Path) -> dict[Path, int]:
         if missing:
             raise DataError(
                 f"{len(missing)} of the {len(content['images'])} pictures in {file} are not in "
-                f"{source / f'{part}2017'}, the first is {missing[0].get('file_name')}"
+                f"{folder}, the first is {missing[0].get('file_name')}"
             )
-        prefix = link_pictures(out, folder, f"{part}2017")
+        prefix = link_pictures(out, {folder: f"{part}2017"})[folder]
         for picture in content["images"]:
             picture["file_name"] = prefix + picture["file_name"]
         contents[out / f"{part}.json"] = content

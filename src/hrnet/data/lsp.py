@@ -71,7 +71,7 @@ def prepare_lsp(source: str | Path, out: str | Path) -> dict[Path, int]:
         parts["train"] += rows[:half]
         parts["test"] += rows[half:]
         folders[mat.parent / "images"] = "lspet" if extended else "lsp"
-    prefixes = {folder: link_pictures(out, folder, name) for folder, name in folders.items()}
+    prefixes = link_pictures(out, folders)
     contents: dict[Path, dict[str, Any]] = {}
     first_id = 1
     for part, rows in parts.items():

@@ -37,7 +37,7 @@ def merge(
     Joints go by name. Those that a data set lacks are not labelled (v = 0), so that training leaves
     them out for its people. Ids are new; a picture that several files list becomes one; licences
     stay, and what each file says of itself stands in `info`. Pictures are linked, see
-    `hrnet.data.pictures`.
+    `link_pictures`.
 
     Args:
         rename: the skeleton's names for joints that have other names in the files.
@@ -68,8 +68,12 @@ def merge(
             raise ConfigError(f"no file has a keypoint {old!r}{nearest_names(old, known)}")
 
     joined = _Joined(skeleton, rename)
+    names = {
+        folder: path.absolute().parent.name for path, folder in zip(paths, folders, strict=True)
+    }
+    prefixes = link_pictures(out.parent, names)
     result = [
-        joined.add(path, content, link_pictures(out.parent, folder, path.absolute().parent.name))
+        joined.add(path, content, prefixes[folder])
         for path, content, folder in zip(paths, contents, folders, strict=True)
     ]
     write_raw({out: joined.content()})

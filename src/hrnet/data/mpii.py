@@ -121,7 +121,7 @@ def prepare_mpii(source: str | Path, out: str | Path) -> dict[Path, int]:
             )
         people = _from_mat(mats[0])
         parts["train"] = _people(people, folder, np.array([p.head_size for p in people]))
-    prefix = link_pictures(out, folder, "mpii")
+    prefix = link_pictures(out, {folder: "mpii"})[folder]
     limbs = [[a + 1, b + 1] for a, b in load_skeleton("mpii16").limb_indices]
     contents = {}
     for part, group in parts.items():

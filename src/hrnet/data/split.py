@@ -24,7 +24,7 @@ def split(
     """Divide a data set by pictures: all people of a picture go the same way.
 
     Everything else in the file goes into both. Pictures are linked where a part is written to
-    another folder than the file's, see `hrnet.data.pictures`.
+    another folder than the file's, see `link_pictures`.
 
     Args:
         fraction: share of the pictures that goes to `second`, at least one.
@@ -47,7 +47,7 @@ def split(
     name = file.absolute().parent.name
     write_raw(
         {
-            part: _part(content, keep, link_pictures(part.parent, folder, name))
+            part: _part(content, keep, link_pictures(part.parent, {folder: name})[folder])
             for part, keep in zip(parts, (~chosen, chosen), strict=True)
         }
     )
