@@ -11,7 +11,13 @@ from hrnet import PoseEstimator
 from hrnet.cli import app
 from hrnet.data import read_people
 from hrnet.evaluation.evaluate import evaluate, evaluate_predictions
-from hrnet.evaluation.predictions import NOBODY, Predictions, match, read_predictions
+from hrnet.evaluation.predictions import (
+    NOBODY,
+    Predictions,
+    match,
+    predict_detections,
+    read_predictions,
+)
 from hrnet.evaluation.report import markdown, to_dict, worst_people, write_report
 from hrnet.images import read_image
 from hrnet.skeletons import load_skeleton
@@ -179,6 +185,56 @@ def test_mpii_with_head_boxes_is_measured_by_pckh(tmp_path):
     assert 90 < mmpose["PCKh@0.1"] < 95
     assert official["Knee"] == 100
     assert "AP" not in official
+
+
+def test_head_sizes_of_people_with_other_joints_than_mpii_s(coco, tmp_path):
+    """As where MPII is merged with another data set, whose people have no head sizes."""
+    source, skeleton, people = coco
+    content = json.loads(source.read_text())
+    with_head = people.annotation_ids[:6].tolist()
+    for row in content["annotations"]:
+        if row["id"] in with_head:
+            row["head_size"] = 10.0
+    file = tmp_path / "heads.json"
+    file.write_text(json.dumps(content))
+    found = perfect(people)
+    found.keypoints[:, skeleton.index("left_knee"), 0] += 5.1
+    found.keypoints[:, skeleton.index("right_knee"), 0] += 4.9
+    evaluation = evaluate_predictions(found, file, skeleton, images=source.parent)
+    assert evaluation.per_joint["PCKh@0.5"]["left_knee"] == 0
+    assert evaluation.per_joint["PCKh@0.5"]["right_knee"] == 100
+    assert evaluation.figures["PCKh@0.5"] == pytest.approx(100 * 16 / 17)
+    assert "of 6 people" in evaluation.protocol["measures"]["PCKh@0.5"]
+
+
+def test_hands_without_a_prediction_count_in_the_auc():
+    file = real_data("formats/onehand10k/test_onehand10k.json")
+    hand = load_skeleton("hand21")
+    people = read_people(file, hand)
+    first = perfect(people.select(np.arange(len(people)) == 0))
+    figures = evaluate_predictions(first, file, hand).figures
+    labelled = people.keypoints[..., 2] > 0
+    share = np.mean(labelled[0] / labelled.sum(axis=0))
+    assert figures["AUC"] == pytest.approx(0.95 * share)  # nothing is closer than 0
+    assert figures["PCK@0.2"] == pytest.approx(100 * share)
+    assert figures["EPE"] == 0
+
+
+def test_a_picture_that_is_listed_twice_keeps_its_ids(coco, tmp_path):
+    file = coco[0]
+    card = recipe(file, "coco17").model
+    save_model(build_model(card).network, card, tmp_path / "tiny.safetensors")
+    picture = coco[2].files[0]
+    boxes = [[10, 10, 50, 80], [100, 40, 60, 90], [20, 30, 70, 60]]
+    rows = [
+        {"image_id": i, "category_id": 1, "bbox": box, "score": 0.5}
+        for i, box in zip((2, 1, 2), boxes, strict=True)
+    ]
+    (tmp_path / "boxes.json").write_text(json.dumps(rows))
+    estimator = PoseEstimator(tmp_path / "tiny.safetensors", device="cpu")
+    found = predict_detections(estimator, tmp_path / "boxes.json", {1: picture, 2: picture})
+    assert found.image_ids.tolist() == [2, 2, 1]
+    assert found.boxes[:, 0].tolist() == [10, 20, 100]
 
 
 def command(*arguments):

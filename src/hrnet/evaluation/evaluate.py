@@ -22,7 +22,7 @@ from hrnet.estimator import PoseEstimator
 from hrnet.evaluation.distances import box_lengths, epe, nme
 from hrnet.evaluation.figures import JointFigures
 from hrnet.evaluation.oks import crowdpose_ap, oks_ap, oks_ap_by_joint, wholebody_ap
-from hrnet.evaluation.pck import PCK, auc, box_pck, mpii_pckh, pck
+from hrnet.evaluation.pck import PCK, auc, box_pck, head_pck, mpii_pckh, pck
 from hrnet.evaluation.predictions import (
     NMS,
     NOBODY,
@@ -34,7 +34,7 @@ from hrnet.evaluation.predictions import (
     predict_people,
     survivors,
 )
-from hrnet.evaluation.similarity import oks
+from hrnet.evaluation.similarity import mean_similarity
 from hrnet.files import sha256_of
 from hrnet.skeletons import Skeleton
 
@@ -194,10 +194,10 @@ def _evaluate(
             curve = headline.partition("@")[0]
             curves[curve] = (np.array(measure.thresholds), np.array(measure.curve))
     return Evaluation(
-        figures,
-        per_joint,
-        curves,
-        {
+        figures=figures,
+        per_joint=per_joint,
+        curves=curves,
+        protocol={
             **description,
             "data": str(file),
             "data_sha256": sha256_of(Path(file)),
@@ -208,11 +208,11 @@ def _evaluate(
             "measures": notes,
             "versions": _versions(),
         },
-        skeleton,
-        people,
-        predictions,
-        matched,
-        _goodness(predicted, people, skeleton),
+        skeleton=skeleton,
+        people=people,
+        predictions=predictions,
+        matched=matched,
+        goodness=_goodness(predicted, people, skeleton),
     )
 
 
@@ -220,19 +220,21 @@ def _share_measures(
     predicted: NDArray[np.float64], people: People, skeleton: Skeleton, protocol: Protocol
 ) -> list[JointFigures]:
     """Shares of joints found, by the length that people with this skeleton are measured by."""
+    true = people.keypoints
     if people.head_sizes is not None:
-        return [mpii_pckh(predicted, people.keypoints, people.head_sizes, convention=protocol)]
+        if skeleton.name == "mpii16":
+            return [mpii_pckh(predicted, true, people.head_sizes, convention=protocol)]
+        return [head_pck(predicted, true, people.head_sizes, skeleton)]
     if skeleton.torso is not None:
-        return [pck(predicted, people.keypoints, skeleton)]
-    return [box_pck(predicted, people.keypoints, people.boxes, skeleton)]
+        return [pck(predicted, true, skeleton)]
+    # Hands, faces, things.
+    return [box_pck(predicted, true, people.boxes, skeleton), auc(predicted, true, skeleton)]
 
 
 def _distance_measures(
     predicted: NDArray[np.float64], people: People, skeleton: Skeleton
 ) -> list[JointFigures]:
-    measures: list[JointFigures] = [epe(predicted, people.keypoints, skeleton)]
-    if skeleton.torso is None:  # hands, faces, things: what they are measured by
-        measures.append(auc(predicted, people.keypoints, skeleton))
+    measures = [epe(predicted, people.keypoints, skeleton)]
     if skeleton.name == "face_aflw19":
         lengths = box_lengths(people.boxes)
         measures.append(nme(predicted, people.keypoints, skeleton, lengths=lengths))
@@ -265,13 +267,9 @@ def _oks_figures(
 def _goodness(
     predicted: NDArray[np.float64], people: People, skeleton: Skeleton
 ) -> NDArray[np.float64]:
-    sigmas = skeleton.sigmas or [TYPICAL_SIGMA] * len(skeleton)
-    return np.array(
-        [
-            oks(p[None], t[None], [area], sigmas, labelled=t[None, :, 2] > 0)[0, 0]
-            for p, t, area in zip(predicted, people.keypoints, people.areas, strict=True)
-        ]
-    )
+    sigmas = np.array(skeleton.sigmas or [TYPICAL_SIGMA] * len(skeleton))
+    squared = ((predicted - people.keypoints[..., :2]) ** 2).sum(axis=-1)
+    return mean_similarity(squared, people.areas, sigmas, people.keypoints[..., 2] > 0)
 
 
 def _versions() -> dict[str, str]:

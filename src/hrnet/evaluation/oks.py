@@ -193,7 +193,7 @@ class _Truth:
     def _person(self, i: int, row: dict[str, Any]) -> dict[str, Any]:
         numbers = [number for key in self.keys for number in row.get(key, ())]
         if numbers and self._columns is not None:
-            numbers = [number for i in self._columns for number in numbers[3 * i : 3 * i + 3]]
+            numbers = [number for k in self._columns for number in numbers[3 * k : 3 * k + 3]]
         if not numbers and self.keys == ("keypoints",):  # a box alone, which nobody need find
             numbers = [0] * (3 * self.joints)
         if len(numbers) != 3 * self.joints:

@@ -44,7 +44,7 @@ class PCK(JointFigures):
 
     Attributes:
         thresholds: distances in the unit of the protocol.
-        curve: the share, which is the headline or, of `auc`, has it as its mean, at each of them.
+        curve: the headline at each of them; of `auc`, the shares of which the headline is the mean.
     """
 
     thresholds: tuple[float, ...]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.coco import read_json
+from hrnet.data.coco import SCALE_UNIT, read_json
 from hrnet.data.people import People
 from hrnet.detection import SMALLEST
 from hrnet.errors import BoxError, DataError
@@ -30,7 +30,6 @@ Progress = Callable[[int, int], None]
 NOBODY = -1
 # For likeness where a skeleton has no sigmas: between COCO's for shoulders and for hips.
 TYPICAL_SIGMA = 0.09
-SCALE_UNIT = 200  # pixels; a results file's `scale` is in it
 
 
 @dataclass(frozen=True)
@@ -132,12 +131,9 @@ def predict_people(
     by_picture: dict[Path, list[int]] = {}
     for i, file in enumerate(people.files):
         by_picture.setdefault(file, []).append(i)
-    boxes = {file: people.boxes[index] for file, index in by_picture.items()}
-    found = _predict(estimator, boxes, progress)
-    order = np.concatenate([by_picture[file] for file in boxes])
-    keypoints = np.empty((len(people), len(estimator.card.skeleton), 3))
-    scores = np.empty(len(people))
-    keypoints[order], scores[order] = found[0], found[1]
+    boxes = [(file, people.boxes[rows]) for file, rows in by_picture.items()]
+    back = np.argsort(np.concatenate(list(by_picture.values())))  # to the order of the people
+    keypoints, scores = (found[back] for found in _predict(estimator, boxes, progress))
     regions = _padded(estimator, people.boxes)
     return Predictions(
         people.image_ids, keypoints, scores, regions, people.boxes, people.annotation_ids
@@ -160,12 +156,12 @@ def predict_detections(
         categories: the data set's, by id; rows of others are passed over.
 
     Raises:
-        DataError: the file is missing, broken, or has a box outside its picture.
+        DataError: the file is missing or broken, has no boxes for the pictures, or has one outside
+            its picture.
         ImageError: a picture is missing or broken.
     """
     rows = read_json(Path(detections))
-    boxes: dict[Path, Any] = {}
-    ids: dict[Path, int] = {file: image_id for image_id, file in pictures.items()}
+    boxes: dict[int, list[list[float]]] = {}
     try:
         for row in rows:
             x, y, width, height = map(float, row["bbox"])
@@ -173,7 +169,7 @@ def predict_detections(
                 continue
             if min(width, height) >= SMALLEST:
                 box = [x, y, x + width, y + height, min(1.0, float(row["score"]))]
-                boxes.setdefault(pictures[row["image_id"]], []).append(box)
+                boxes.setdefault(row["image_id"], []).append(box)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{detections} is not a COCO detections file ({type(error).__name__}: {error}); it "
@@ -181,11 +177,12 @@ def predict_detections(
         ) from None
     if not boxes:
         raise DataError(f"{detections} has no boxes for the {len(pictures)} pictures")
-    keypoints, scores = _predict(estimator, boxes, progress)
-    image_ids = [ids[file] for file, of_file in boxes.items() for _ in of_file]
-    corners = np.concatenate([np.array(of_file)[:, :4] for of_file in boxes.values()])
+    by_picture = [(pictures[image_id], np.array(of_one)) for image_id, of_one in boxes.items()]
+    keypoints, scores = _predict(estimator, by_picture, progress)
+    image_ids = np.repeat(list(boxes), [len(of_one) for of_one in boxes.values()])
+    corners = np.concatenate([of_one[:, :4] for _, of_one in by_picture])
     regions = _padded(estimator, corners)
-    return Predictions(np.array(image_ids, dtype=np.int64), keypoints, scores, regions, corners)
+    return Predictions(image_ids.astype(np.int64), keypoints, scores, regions, corners)
 
 
 def survivors(predictions: Predictions, skeleton: Skeleton, nms: NMS) -> NDArray[np.int64]:
@@ -218,10 +215,11 @@ def survivors(predictions: Predictions, skeleton: Skeleton, nms: NMS) -> NDArray
 
 
 def match(people: People, predictions: Predictions, skeleton: Skeleton) -> NDArray[np.int64]:
-    """For each of P people the prediction that is theirs, or NOBODY: (P,).
+    """For each of P people the position of the prediction that is theirs, or NOBODY: (P,).
 
     By annotation id where predictions have one and it is one person's (an annotation of
-    COCO-WholeBody may be two hands); else, picture by picture, the likest pair first.
+    COCO-WholeBody may be two hands); else, picture by picture, the likest pair first, however
+    unlike. So somebody has NOBODY only in a picture with fewer predictions than people.
     """
     matched = np.full(len(people), NOBODY)
     unique = len(set(people.annotation_ids.tolist())) == len(people)
@@ -258,20 +256,24 @@ def _padded(estimator: PoseEstimator, boxes: NDArray[np.float64]) -> NDArray[np.
 
 
 def _predict(
-    estimator: PoseEstimator, boxes: dict[Path, Any], progress: Progress
+    estimator: PoseEstimator,
+    boxes: list[tuple[Path, NDArray[np.float64]]],
+    progress: Progress,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Keypoints (D, K, 3) and scores (D,) of the boxes of each picture, in order."""
+    """Keypoints (D, K, 3) and scores (D,) of the boxes (P, 4 or 5) of each picture, in order."""
 
     def pictures() -> Iterator[Picture]:
-        for file, of_file in boxes.items():
+        for file, of_file in boxes:
             image = read_image(file, orient=False)
             try:
-                yield estimator.prepare(image, of_file, key=file)
-            except BoxError as error:  # the annotations are of another size of it
-                raise DataError(f"the annotations do not fit {file}: {error}") from None
+                yield estimator.prepare(image, of_file)
+            except BoxError as error:
+                raise DataError(
+                    f"{file} is not the picture that the boxes were made for: {error}"
+                ) from None
 
     keypoints, scores, done = [], [], 0
-    total = sum(map(len, boxes.values()))
+    total = sum(len(of_file) for _, of_file in boxes)
     for _, poses in estimator.stream(pictures()):
         keypoints.append(np.concatenate([poses.keypoints, poses.scores[..., None]], axis=2))
         scores.append(poses.pose_scores)

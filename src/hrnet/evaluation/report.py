@@ -103,7 +103,8 @@ def worst_people(evaluation: Evaluation) -> NDArray[np.uint8]:
     the right; (H, W, 3) uint8 RGB."""
     people, skeleton = evaluation.people, evaluation.skeleton
     tiles, captions = [], []
-    for i in np.argsort(evaluation.goodness)[:WORST]:
+    measure = "OKS" if skeleton.sigmas is not None else "likeness"
+    for i in np.argsort(evaluation.goodness, kind="stable")[:WORST]:
         centers, sizes = crop_regions(people.boxes[i], CELL)
         matrix = crop_matrices(centers, sizes, CELL)[0]
         crop = warp(read_image(people.files[i], orient=False), matrix, CELL)
@@ -127,7 +128,7 @@ def worst_people(evaluation: Evaluation) -> NDArray[np.uint8]:
                 ]
             )
         )
-        captions.append(f"OKS {evaluation.goodness[i]:.2f}  {people.files[i].name}")
+        captions.append(f"{measure} {evaluation.goodness[i]:.2f}  {people.files[i].name}")
     return contact_sheet(tiles, captions, columns=4)
 
 
@@ -147,7 +148,7 @@ def _curves(evaluation: Evaluation) -> Any:
 
 
 def _joints(evaluation: Evaluation) -> Any:
-    """One panel a figure, since they have different units; at most 40 joints have room."""
+    """One panel a figure, since they have different units; up to 140 joints have room."""
     from matplotlib.figure import Figure
 
     tables = evaluation.per_joint
@@ -155,7 +156,7 @@ def _joints(evaluation: Evaluation) -> Any:
     figure = Figure(
         figsize=(3.2 * len(tables) + 1.5, 0.9 + 0.2 * min(count, 140)), layout="constrained"
     )
-    panels = figure.subplots(1, len(tables), squeeze=False, sharey=False)[0]
+    panels = figure.subplots(1, len(tables), squeeze=False)[0]
     for axes, (name, table) in zip(panels, tables.items(), strict=True):
         joints = list(table)[::-1]
         axes.barh(joints, [table[joint] for joint in joints], height=0.7)

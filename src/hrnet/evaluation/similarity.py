@@ -39,7 +39,8 @@ def oks(
 def mean_similarity(
     squared: Float, areas: Float, sigmas: Float, counted: NDArray[np.bool_]
 ) -> Float:
-    """OKS (P, G) of squared distances (P, G, K); areas, sigmas, counted (G, K) as in `oks`."""
+    """OKS (..., G) of squared distances (..., G, K); areas (..., G), sigmas (K,) and which joints
+    count (G, K) as in `oks`."""
     # As in pycocotools, an area of nothing does not divide by zero.
     extent = areas[..., None] + np.spacing(1)
     similar = np.where(counted, np.exp(-squared / (2 * extent * (2 * sigmas) ** 2)), 0)
