@@ -363,6 +363,8 @@ def test_the_skeleton_comes_from_the_category():
     )
     assert own.pairs == (("left_paw", "right_paw"),)
     assert own.limbs == (("left_paw", "tail"), ("right_paw", "tail"))
+    again = skeleton_of_category({**own.to_category(), "name": own.name})
+    assert again == own
     assert skeleton_of_category({"keypoints": list(COCO.keypoints)}) is find_skeleton("coco17")
     # Lines that lead nowhere are left out; names that cannot be told apart are no skeleton.
     assert skeleton_of_category({"keypoints": ["a", "b"], "skeleton": [[1, 9]]}).limbs == ()

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from hrnet.cli import app, main
 from hrnet.data.check import check
-from hrnet.data.coco import read_coco
+from hrnet.data.coco import read_coco, read_skeleton
 from hrnet.data.coco2017 import prepare_coco
-from hrnet.data.lsp import NAMES, prepare_lsp
+from hrnet.data.lsp import prepare_lsp
 from hrnet.data.mpii import prepare_mpii, read_mpii
 from hrnet.data.prepared import extent_boxes
 from hrnet.errors import ConfigError, DataError, ImageError
@@ -60,7 +60,8 @@ class TestLSP:
         written = prepare_lsp(tmp_path / "source", out)
         assert written == {out / "train.json": 5, out / "test.json": 2}
         train, test = read_coco(out / "train.json"), read_coco(out / "test.json")
-        assert train.names == NAMES
+        assert train.names[:4] == ["right_ankle", "right_knee", "right_hip", "left_hip"]
+        assert read_skeleton(out / "train.json") is load_skeleton("lsp14")
         assert [file.relative_to(out).as_posix() for file in train.files] == [
             "images/lsp/im0001.jpg",
             "images/lsp/im0002.jpg",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from hrnet.errors import ConfigError
-from hrnet.skeletons import Skeleton, list_skeletons, load_skeleton
+from hrnet.skeletons import Skeleton, list_skeletons, load_skeleton, skeleton_of_names
 from hrnet.tables import validate
 from hrnet.training.recipe import Recipe, list_recipes, load_recipe
 from hrnet.zoo import find_card, list_models, model_card
@@ -27,6 +27,29 @@ def test_skeletons_are_consistent(name):
         swapped = {"left": "right", "right": "left"}.get(keypoint.split("_")[0])
         expected = keypoint if swapped is None else swapped + "_" + keypoint.split("_", 1)[1]
         assert other == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"keypoints": []}, "keypoints"),
+        ({"pairs": [["a", "b"], ["a", "c"]]}, "'a' is paired twice"),
+        ({"pairs": [["a", "a"]]}, "'a' is paired twice"),
+        ({"sigmas": [0.1, 0, 0.1]}, "sigmas.1"),
+        ({"sigmas": [0.1]}, "1 sigmas for 3 keypoints"),
+        ({"torso": ["a", "d"]}, "'d' is not among the keypoints"),
+    ],
+)
+def test_skeletons_that_cannot_work_are_refused(changes, message):
+    table = {"schema": 1, "name": "own", "keypoints": ["a", "b", "c"]}
+    with refused(message):
+        validate(Skeleton, table | changes, "own.toml")
+
+
+def test_names_with_two_sides_are_paired_once():
+    names = ["left_hand_l", "left_hand_r", "right_hand_l", "right_hand_r"]
+    pairs = (("left_hand_l", "right_hand_l"), ("left_hand_r", "right_hand_r"))
+    assert skeleton_of_names("hands", names).pairs == pairs
 
 
 def test_coco17_has_coco_s_order_and_sigmas():

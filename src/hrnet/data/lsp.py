@@ -20,16 +20,9 @@ from hrnet.data.pictures import link_pictures, picture_size
 from hrnet.data.prepared import coco_content, extent_boxes
 from hrnet.data.raw import write_raw
 from hrnet.errors import DataError
+from hrnet.skeletons import load_skeleton
 
-NAMES = [
-    "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle",
-    "right_wrist", "right_elbow", "right_shoulder",
-    "left_shoulder", "left_elbow", "left_wrist", "neck", "head_top",
-]  # fmt: skip
-LIMBS = [
-    [1, 2], [2, 3], [3, 4], [4, 5], [5, 6], [7, 8], [8, 9], [9, 10], [10, 11], [11, 12],
-    [13, 14], [9, 13], [10, 13],
-]  # fmt: skip
+SKELETON = "lsp14"  # whose keypoints are in the order of joints.mat
 
 
 def prepare_lsp(source: str | Path, out: str | Path) -> dict[Path, int]:
@@ -80,7 +73,9 @@ def prepare_lsp(source: str | Path, out: str | Path) -> dict[Path, int]:
             people = _people(rows, first_id)
             names = [prefixes[picture.parent] + picture.name for picture, _ in rows]
             description = f"Leeds Sports Pose, {part}"
-            contents[out / f"{part}.json"] = coco_content(people, names, description, LIMBS)
+            contents[out / f"{part}.json"] = coco_content(
+                people, names, description, load_skeleton(SKELETON)
+            )
         first_id += len(rows)
     write_raw(contents)
     return {file: len(content["annotations"]) for file, content in contents.items()}
@@ -111,4 +106,12 @@ def _people(rows: list[tuple[Path, NDArray[np.float64]]], first_id: int) -> Peop
     boxes = np.clip(extent_boxes(keypoints), 0, np.tile(last, 2))
     widths, heights = (boxes[:, 2:] - boxes[:, :2]).T
     ids = np.arange(first_id, first_id + len(rows))
-    return People(files, boxes, keypoints, AREA_OF_BOX * widths * heights, ids, ids, NAMES)
+    return People(
+        files=files,
+        boxes=boxes,
+        keypoints=keypoints,
+        areas=AREA_OF_BOX * widths * heights,
+        image_ids=ids,
+        annotation_ids=ids,
+        names=list(load_skeleton(SKELETON).keypoints),
+    )

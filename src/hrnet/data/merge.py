@@ -159,14 +159,12 @@ class _Joined:
         return keypoints
 
     def content(self) -> dict[str, Any]:
-        limbs = [[a + 1, b + 1] for a, b in self.skeleton.limb_indices]
-        names = list(self.skeleton.keypoints)
         return {
             "info": {"description": "several data sets in one", "sources": self.sources},
             "licenses": self.licences,
             "images": list(self.pictures.values()),
             "annotations": self.people,
-            "categories": [{"id": 1, "name": "person", "keypoints": names, "skeleton": limbs}],
+            "categories": [self.skeleton.to_category()],
         }
 
 

@@ -42,9 +42,10 @@ class _Person:
 
 
 def read_mpii(file: str | Path, images: str | Path | None = None) -> People:
-    """People with at least one labelled joint of a JSON file as the official HRNet uses it
-    (`annot/train.json`, `annot/valid.json`): a list of people with image, center, scale, joints and
-    joints_vis. Whether a labelled joint is visible it does not say: v is 2.
+    """People with a place and at least one labelled joint of a JSON file as the official HRNet uses
+    it (`annot/train.json`, `annot/valid.json`): a list of people with image, center (-1, -1 where
+    there is none), scale, joints and joints_vis. Whether a labelled joint is visible it does not
+    say: v is 2.
 
     Boxes are not clipped to the picture, as the official code does not; areas are 0.53 of the box
     around the joints. Annotation ids are positions in the list. Head sizes are read from
@@ -122,12 +123,11 @@ def prepare_mpii(source: str | Path, out: str | Path) -> dict[Path, int]:
         people = _from_mat(mats[0])
         parts["train"] = _people(people, folder, np.array([p.head_size for p in people]))
     prefix = link_pictures(out, {folder: "mpii"})[folder]
-    limbs = [[a + 1, b + 1] for a, b in load_skeleton("mpii16").limb_indices]
     contents = {}
     for part, group in parts.items():
         names = [prefix + file.relative_to(folder).as_posix() for file in group.files]
         description = f"MPII Human Pose, {part}"
-        content = coco_content(group, names, description, limbs)
+        content = coco_content(group, names, description, load_skeleton("mpii16"))
         # The squares go beyond pictures, to which boxes are clipped; readers take these instead.
         for annotation, box in zip(content["annotations"], group.boxes, strict=True):
             annotation["center"] = ((box[:2] + box[2:]) / 2).round(3).tolist()

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from hrnet.data.people import People
 from hrnet.data.pictures import picture_size
+from hrnet.skeletons import Skeleton
 
 MARGIN = 0.12  # of the longer side of the joints' extent
 
@@ -23,14 +24,14 @@ def extent_boxes(keypoints: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def coco_content(
-    people: People, names: list[str], description: str, limbs: list[list[int]]
+    people: People, names: list[str], description: str, skeleton: Skeleton
 ) -> dict[str, Any]:
     """People as the content of an annotation file. `hrnet.data.coco.read_coco` makes the same of
     it, but for boxes beyond the picture, which it clips.
 
     Args:
         names: what each person's picture is to be called in the file.
-        limbs: as in COCO's categories, counted from 1.
+        skeleton: of their keypoints.
 
     Raises:
         ImageError: a picture is missing, or is none.
@@ -62,10 +63,9 @@ def coco_content(
         if people.head_sizes is not None and not np.isnan(people.head_sizes[i]):
             annotation["head_size"] = round(float(people.head_sizes[i]), 3)
         annotations.append(annotation)
-    category = {"id": 1, "name": "person", "supercategory": "person"}
     return {
         "info": {"description": description},
         "images": list(images.values()),
         "annotations": annotations,
-        "categories": [{**category, "keypoints": people.names, "skeleton": limbs}],
+        "categories": [skeleton.to_category()],
     }

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 from hrnet.errors import ConfigError
 from hrnet.tables import nearest_names, read_table, validate
@@ -32,7 +32,8 @@ class Skeleton(BaseModel):
 
     Attributes:
         keypoints: names, in the order of the model's heatmaps.
-        sigmas: per-keypoint constants of OKS, or None where there is no agreed figure.
+        sigmas: per-keypoint constants of OKS (a share of the root of the person's area), or None
+            where there is no agreed figure.
         upper_body: names for half-body augmentation; empty switches it off.
         torso: the two names whose distance normalises PCK, or None.
         interocular: the outer corners of the eyes, whose distance normalises NME of faces, or None.
@@ -45,8 +46,8 @@ class Skeleton(BaseModel):
     schema_version: Literal[1] = Field(alias="schema")
     name: str
     title: str = ""
-    keypoints: tuple[str, ...]
-    sigmas: tuple[float, ...] | None = None
+    keypoints: tuple[str, ...] = Field(min_length=1)
+    sigmas: tuple[PositiveFloat, ...] | None = None
     upper_body: tuple[str, ...] = ()
     torso: tuple[str, str] | None = None
     interocular: tuple[str, str] | None = None
@@ -65,6 +66,10 @@ class Skeleton(BaseModel):
         for name in used:
             if name not in self.keypoints:
                 raise ValueError(f"{name!r} is not among the keypoints")
+        paired = sum(self.pairs, ())
+        for name in paired:
+            if paired.count(name) > 1:
+                raise ValueError(f"{name!r} is paired twice")
         return self
 
     def __len__(self) -> int:
@@ -101,6 +106,16 @@ class Skeleton(BaseModel):
         """As it would stand in a skeleton file."""
         return self.model_dump(by_alias=True, mode="json", exclude_none=True)
 
+    def to_category(self) -> dict[str, Any]:
+        """As the category, with id 1, of a COCO file; the inverse of `skeleton_of_category`."""
+        return {
+            "id": 1,
+            "name": "person",
+            "supercategory": "person",
+            "keypoints": list(self.keypoints),
+            "skeleton": [[a + 1, b + 1] for a, b in self.limb_indices],
+        }
+
 
 def list_skeletons() -> list[str]:
     """Names of the skeletons in the package."""
@@ -127,17 +142,19 @@ def skeleton_of_names(
     Raises:
         ConfigError: a keypoint is named twice, or a limb ends at none.
     """
+    right_of: dict[str, str] = {}
+    for pattern, replacement in _LEFT_TO_RIGHT:
+        for left in keypoints:
+            right = re.sub(pattern, replacement, left, count=1)
+            paired = {*right_of, *right_of.values()}
+            if right != left and right in keypoints and not {left, right} & paired:
+                right_of[left] = right
     table = {
         "schema": 1,
         "name": name,
         "keypoints": list(keypoints),
         "limbs": [list(limb) for limb in limbs],
-        "pairs": [
-            [left, right]
-            for left in keypoints
-            for pattern, replacement in _LEFT_TO_RIGHT
-            if (right := re.sub(pattern, replacement, left, count=1)) != left and right in keypoints
-        ],
+        "pairs": [list(pair) for pair in right_of.items()],
     }
     return validate(Skeleton, table, f"skeleton {name}")
 
