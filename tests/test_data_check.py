@@ -186,6 +186,11 @@ def nobody_labelled(folder, content, image, person):
     return {"nobody_labelled": [person["id"]]}
 
 
+def no_area(folder, content, image, person):
+    del person["area"]
+    return {"no_area": [person["id"]]}
+
+
 def crowd(folder, content, image, person):
     person.update(iscrowd=1, keypoints=[0] * 51, bbox=None)
     return {"crowd": [person["id"]]}
@@ -208,8 +213,8 @@ PLANTS = [
     unknown_category, duplicate_annotation_id, bad_box, box_outside, bad_area, bad_keypoints,
     bad_visibility, labelled_at_origin, wrong_num_keypoints, joint_outside_picture,
     joint_far_from_box, all_joints_in_one_place, same_person_twice, suspected_swap,
-    box_partly_outside, unlabelled_with_place, nobody_labelled, crowd, picture_without_people,
-    other_category,
+    box_partly_outside, unlabelled_with_place, nobody_labelled, no_area, crowd,
+    picture_without_people, other_category,
 ]  # fmt: skip
 OF_THE_WHOLE_SET = {"sides_swapped", "sides_mirrored", "never_labelled"}
 
@@ -291,7 +296,8 @@ def test_a_keypoint_that_nobody_has_is_noted(tmp_path):
         ({"bbox": [-150, 5, 150.5, 165]}, "box_outside"),
         ({"area": 0}, "bad_area"),
         ({"area": math.inf}, "bad_area"),
-        ({"area": None}, "bad_area"),
+        ({"area": None}, "no_area"),
+        ({"area": "8000"}, "bad_area"),
         ({"area": 10**400}, "bad_area"),
         ({"keypoints": None}, "bad_keypoints"),
         ({"keypoints": [math.nan] * 51}, "bad_keypoints"),
@@ -474,6 +480,16 @@ def test_the_sheet_shows_crops_with_joints_without_broken_pictures(tmp_path):
     np.testing.assert_allclose(joint_at, COCO.colours.left, atol=2)
 
 
+def test_the_sheet_of_a_file_that_names_no_keypoints(tmp_path):
+    content = data_set(tmp_path)
+    content["categories"] = [{"id": 1, "name": "person"}]
+    arguments = [write(tmp_path, content), "--sheet", tmp_path / "sheet.png"]
+    assert "no sheet: " in run(*arguments).output
+    result = run(*arguments, "--skeleton", "coco17")
+    assert "the person's left is green" in result.output
+    assert (tmp_path / "sheet.png").exists()
+
+
 def test_a_sheet_of_what_cannot_be_read_for_training(tmp_path):
     content = data_set(tmp_path)
     del content["annotations"][0]["bbox"]
@@ -498,7 +514,7 @@ def test_no_data_set_is_exit_code_2(tmp_path, monkeypatch, capsys):
         ("coco/test_coco_wholebody", {"nobody_labelled"}),
         ("ap10k/test_ap10k", {"other_category", "never_labelled"}),
         # CrowdPose has no areas, and does not count head and neck.
-        ("crowdpose/test_crowdpose", {"bad_area", "wrong_num_keypoints", "nobody_labelled"}),
+        ("crowdpose/test_crowdpose", {"no_area", "wrong_num_keypoints", "nobody_labelled"}),
         ("onehand10k/test_onehand10k", set()),
         # Face 40's box is 48 pixels high and the face 111.
         ("wflw/test_wflw", {"no_keypoint_names", "joint_far_from_box"}),

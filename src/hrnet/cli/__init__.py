@@ -50,17 +50,10 @@ def main() -> None:
         file = error.filename2 or error.filename or "a file"
         _fail(f"cannot read or write {file}: {error.strerror or error}")
     except ModuleNotFoundError as error:
-        extras = {
-            "matplotlib": "train",
-            "pytorch_lightning": "train",
-            "pycocotools": "train",
-            "scipy": "data",
-        }
         package = (error.name or "").partition(".")[0]
-        extra = extras.get(package)
-        if extra is None:
+        if package not in EXTRAS:
             raise
-        _fail(f"this needs {package}: pip install 'hrnet[{extra}]'")
+        _fail(f"this needs {package}: pip install 'hrnet[{EXTRAS[package]}]'")
 
 
 def _fail(message: str) -> None:

@@ -75,8 +75,10 @@ def _check_box(entry: Entry, sizes: dict[int, tuple[int, int]], found: Found) ->
     id_ = entry.get("id")
     width, height = sizes.get(hashable(entry.get("image_id")), (0, 0))
     area = numbers([entry.get("area")])
-    if area is None or area[0] <= 0:
-        found.add("bad_area", id_, f"{entry.get('area', 'missing')}")
+    if entry.get("area") is None:
+        found.add("no_area", id_)
+    elif area is None or area[0] <= 0:
+        found.add("bad_area", id_, f"{entry['area']}")
     elif width and area[0] > width * height:
         found.add("bad_area", id_, f"{area[0]:g} in a picture of {width * height}")
     box = numbers(entry.get("bbox"))

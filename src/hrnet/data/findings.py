@@ -24,7 +24,7 @@ FAULTS = {
     "duplicate_annotation_id": "people with the id of another one",
     "bad_box": "people whose bbox is not four numbers x, y, width, height, or is empty",
     "box_outside": "people whose box is outside the picture; training leaves them out",
-    "bad_area": "people whose area is missing, not above 0, or larger than the picture",
+    "bad_area": "people whose area is not above 0, or larger than the picture",
     "bad_keypoints": "people whose keypoints are not three numbers for each name",
     "bad_visibility": "people with a visibility other than 0, 1 and 2",
     "labelled_at_origin": "people with a labelled joint at (0, 0), which stands for no label",
@@ -43,6 +43,7 @@ NOTES = {
     "unlabelled_with_place": "people with joints that have a place and v = 0; these are not "
     "trained on",
     "nobody_labelled": "people without a labelled joint; training leaves them out",
+    "no_area": "people without an area, for which evaluation takes 0.53 of the box's",
     "crowd": "crowds (iscrowd = 1), which training leaves out; they are not checked further",
     "picture_without_people": "pictures without people",
     "never_labelled": "keypoints that nobody has labelled",

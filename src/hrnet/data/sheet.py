@@ -56,12 +56,12 @@ def checked_sheet(report: Report) -> NDArray[np.uint8]:
     """`crop_sheet` of a data set that was checked, without people whose picture cannot be read.
 
     Raises:
-        DataError: the file has faults that keep it from being read at all.
+        DataError: no skeleton is known, or the file has faults that keep it from being read.
         ImageError: nobody is left.
     """
-    people = read_coco(report.file, report.images)
-    if report.skeleton is None or tuple(people.names) != report.skeleton.keypoints:
-        raise DataError(f"{report.file} has other keypoints than the skeleton")
+    if report.skeleton is None:
+        raise DataError(f"{report.file} does not name its keypoints; give a skeleton")
+    people = read_coco(report.file, report.images, skeleton=report.skeleton)
     unreadable = [
         id_
         for finding in report.findings

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrnet.data.coco import AREA_OF_BOX, keypoint_names, read_json
-from hrnet.errors import DataError, HRNetError
+from hrnet.errors import DataError
 from hrnet.skeletons import Skeleton
 
 if TYPE_CHECKING:
@@ -49,13 +49,14 @@ def oks_ap(
             was found beside the people counts in AP(M) or AP(L) by its area, which is that of the
             row's `bbox`, as in MMPose, or where it has none what the joints span, as in the
             official code.
-        skeleton: its sigmas are OKS's constants; they must not be None.
+        skeleton: its sigmas are OKS's constants.
         by_category: match people with rows of their own category_id only, and average over
             categories, as MMPose does for AP-10K's kinds of animals. Else all are of one sort.
 
     Raises:
-        DataError: the file is not in COCO's keypoint format, or the rows do not fit it or the
-            skeleton.
+        DataError: the file is not in COCO's keypoint format, the rows do not fit it or the
+            skeleton, or the skeleton has no sigmas.
+        ModuleNotFoundError: pycocotools is not installed.
     """
     truth = _Truth(annotations, skeleton, by_category=by_category)
     return _stats(_evaluate(truth, truth.people(), _found(truth, results), _sigmas(skeleton)))
@@ -287,12 +288,9 @@ def _evaluate(
     sizes: bool = True,
 ) -> "KeypointEval":
     """pycocotools' evaluation, in some pictures or all, by people's sizes or not."""
-    try:
-        from pycocotools.coco import COCO
+    from pycocotools.coco import COCO
 
-        from hrnet.evaluation.keypoint_eval import KeypointEval
-    except ModuleNotFoundError:
-        raise HRNetError("OKS AP needs pycocotools: pip install pycocotools") from None
+    from hrnet.evaluation.keypoint_eval import KeypointEval
 
     categories = sorted({person["category_id"] for person in people} or {1})
     # pycocotools reports on standard output.

@@ -18,7 +18,7 @@ from hrnet.zoo.card import ModelCard
 
 
 class PoseTraining(pl.LightningModule):
-    """Trains a `PoseModel`'s network on batches of `Sample`; targets are drawn on the device."""
+    """Trains a `PoseModel`'s network on `Batch`es; targets are drawn on the device."""
 
     def __init__(self, model: PoseModel, card: ModelCard, config: TrainingConfig) -> None:
         super().__init__()

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hrnet.data.coco import read_skeleton
+from hrnet.data.augmentation import Augmentation
+from hrnet.data.coco import BoxCleaning, read_skeleton
 from hrnet.errors import ConfigError
 from hrnet.skeletons import find_skeleton
 from hrnet.tables import merged, nearest_names, read_table, validate
@@ -33,7 +34,7 @@ class DataSource(_Table):
 
     file: str
     images: str | None = None
-    cleaning: Literal["official", "mmpose"] = "official"
+    cleaning: BoxCleaning = "official"
     repeat: int = Field(default=1, ge=1)
     truncation: float = Field(default=0.0, ge=0, le=1)
 
@@ -56,14 +57,14 @@ class DataConfig(_Table):
 
 
 class AugmentationConfig(_Table):
-    """See `hrnet.data.augmentation.Augmentation`."""
+    """See `hrnet.data.augmentation.Augmentation`, whose defaults these are."""
 
-    flip: float = Field(default=0.5, ge=0, le=1)
-    rotation: float = Field(default=45.0, ge=0)
-    rotation_probability: float = Field(default=0.6, ge=0, le=1)
-    scale: float = Field(default=0.35, ge=0, lt=1)
-    half_body: float = Field(default=0.3, ge=0, le=1)
-    half_body_min_joints: int = Field(default=8, ge=0)
+    flip: float = Field(default=Augmentation.flip, ge=0, le=1)
+    rotation: float = Field(default=Augmentation.rotation, ge=0)
+    rotation_probability: float = Field(default=Augmentation.rotation_probability, ge=0, le=1)
+    scale: float = Field(default=Augmentation.scale, ge=0, lt=1)
+    half_body: float = Field(default=Augmentation.half_body, ge=0, le=1)
+    half_body_min_joints: int = Field(default=Augmentation.half_body_min_joints, ge=0)
 
 
 class TrainingConfig(_Table):
