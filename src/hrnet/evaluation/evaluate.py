@@ -10,12 +10,7 @@ from numpy.typing import NDArray
 
 import hrnet
 from hrnet.data import read_people
-from hrnet.data.coco import (
-    WHOLEBODY_PARTS,
-    has_wholebody,
-    pictures_and_categories,
-    read_json,
-)
+from hrnet.data.coco import WHOLEBODY_PARTS, has_wholebody, pictures_and_categories, read_json
 from hrnet.data.people import People
 from hrnet.errors import DataError
 from hrnet.estimator import PoseEstimator
@@ -172,7 +167,6 @@ def _evaluate(
     if found.any():  # distances of those who were found
         of_found = people.select(found)
         measures += _distance_measures(predicted[found], of_found, skeleton)
-    figures: dict[str, float] = {}
     per_joint: dict[str, dict[str, float]] = {}
     curves: dict[str, Curve] = {}
     notes: dict[str, str] = {}
@@ -181,10 +175,11 @@ def _evaluate(
         nms = "extent" if predictions.regions is None else "region"
     rows = predictions.to_coco(boxes=protocol == "mmpose")
     rows = [rows[i] for i in survivors(predictions, skeleton, nms)]
-    for table, by_joint in _oks_figures(rows, file, skeleton):
-        figures |= table
-        if by_joint:
-            per_joint["AP"] = by_joint
+    figures, by_joint, note = _oks_figures(rows, file, skeleton)
+    if by_joint:
+        per_joint["AP"] = by_joint
+    if note:
+        notes["AP"] = note
     for measure in measures:
         headline = next(iter(measure.figures))
         figures |= measure.figures
@@ -245,23 +240,27 @@ def _distance_measures(
 
 def _oks_figures(
     rows: list[dict[str, Any]], file: str | Path, skeleton: Skeleton
-) -> list[tuple[dict[str, float], dict[str, float]]]:
-    """AP and AR, and AP by joint where it is COCO's, if the data set is measured by them."""
+) -> tuple[dict[str, float], dict[str, float], str]:
+    """AP and AR, AP by joint where it is COCO's, and what AP is of where the file has several
+    categories; nothing if the data set is not measured by them."""
     content = read_json(Path(file))
     if skeleton.sigmas is None or not isinstance(content, dict):
-        return []
+        return {}, {}, ""
     if skeleton.name == "coco_wholebody133":
-        return [(wholebody_ap(content, rows, skeleton), {})]
+        return wholebody_ap(content, rows, skeleton), {}, ""
     if has_wholebody(content) and skeleton.name in WHOLEBODY_PARTS:  # it has no AP of parts alone
-        return []
+        return {}, {}, ""
     if all("crowdIndex" in picture for picture in content["images"]):
-        return [(crowdpose_ap(content, rows, skeleton), {})]
+        return crowdpose_ap(content, rows, skeleton), {}, ""
     categories = {a["id"]: a.get("category_id") for a in content["annotations"]}
-    by_category = len(set(categories.values())) > 1 and all("annotation_id" in r for r in rows)
+    number = len(set(categories.values()))
+    by_category = number > 1 and all(row.get("annotation_id") in categories for row in rows)
     if by_category:  # who is predicted from somebody's box is of their kind
         rows = [{**row, "category_id": categories[row["annotation_id"]]} for row in rows]
     figures = oks_ap(content, rows, skeleton, by_category=by_category)
-    return [(figures, oks_ap_by_joint(content, rows, skeleton))]
+    kind = "mean over the" if by_category else "of all together, whatever their kind, of"
+    note = f"{kind} {number} categories" if number > 1 else ""
+    return figures, oks_ap_by_joint(content, rows, skeleton), note
 
 
 def _goodness(

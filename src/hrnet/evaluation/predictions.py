@@ -176,7 +176,10 @@ def predict_detections(
             "needs rows with image_id, category_id, bbox and score"
         ) from None
     if not boxes:
-        raise DataError(f"{detections} has no boxes for the {len(pictures)} pictures")
+        raise DataError(
+            f"{detections} has no boxes for the {len(pictures)} pictures that are of the data's "
+            f"own categories (category_id {', '.join(map(str, sorted(categories)))})"
+        )
     by_picture = [(pictures[image_id], np.array(of_one)) for image_id, of_one in boxes.items()]
     keypoints, scores = _predict(estimator, by_picture, progress)
     image_ids = np.repeat(list(boxes), [len(of_one) for of_one in boxes.values()])
