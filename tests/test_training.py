@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 import hrnet
 from hrnet.errors import ConfigError, DataError, WeightsError
 from hrnet.training.losses import joints_cross_entropy, joints_mse
-from hrnet.training.recipe import load_recipe
+from hrnet.training.recipe import TrainingConfig, load_recipe
 from hrnet.training.run import train
 from real_data import real_data
 
@@ -121,8 +121,10 @@ def test_eight_people_are_learnt_by_heart(eight_people, tmp_path):
 
 
 @pytest.mark.slow
-def test_resuming_gives_the_same_weights_as_no_interruption(eight_people, tmp_path):
-    whole = train(recipe(eight_people, "training.steps=12"), tmp_path / "whole")
+@pytest.mark.parametrize("changes", [[], ["training.ema=0.9", "training.accumulate=2"]])
+def test_resuming_gives_the_same_weights_as_no_interruption(eight_people, tmp_path, changes):
+    """In the middle of an epoch, with shuffling and augmentation."""
+    whole = train(recipe(eight_people, "training.steps=12", *changes), tmp_path / "whole")
 
     class Stop(Exception):
         pass
@@ -136,7 +138,8 @@ def test_resuming_gives_the_same_weights_as_no_interruption(eight_people, tmp_pa
             raise Stop
         return step(self, batch, index)
 
-    often = recipe(eight_people, "training.steps=12", "training.checkpoint_minutes=1e-6")
+    changes = ["training.steps=12", "training.checkpoint_minutes=1e-6", *changes]
+    often = recipe(eight_people, *changes)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PoseTraining, "training_step", stop_at_eight)
         with pytest.raises(Stop):
@@ -231,7 +234,8 @@ def test_a_skeleton_of_one_s_own(tmp_path):
 
 
 def test_the_skeleton_of_the_data_s_own_category(tmp_path):
-    category = {"id": 3, "keypoints": ["tip", "wing_l", "wing_r"], "skeleton": [[1, 2], [1, 3]]}
+    names = ["tip", "wing_l", "wing_r"]
+    category = {"id": 3, "name": "arrow", "keypoints": names, "skeleton": [[1, 2], [1, 3]]}
     content = {"images": [], "annotations": [], "categories": [category]}
     (tmp_path / "arrows.json").write_text(json.dumps(content))
     changes = [
@@ -240,6 +244,73 @@ def test_the_skeleton_of_the_data_s_own_category(tmp_path):
         'data.sources=[{file="arrows.json"}]',
     ]
     skeleton = load_recipe("hrnet_w32_small_coco17", changes).model.skeleton
-    assert skeleton.name == "arrows"
+    assert skeleton.name == "arrow"
     assert skeleton.pairs == (("wing_l", "wing_r"),)
     assert skeleton.limbs == (("tip", "wing_l"), ("tip", "wing_r"))
+
+
+def rates(steps, *changes):
+    config = load_recipe("hrnet_w32_small_coco17", list(changes)).training
+    return np.array([config.rate(step, steps) for step in range(steps)])
+
+
+def test_the_rate_rises_and_falls_along_half_a_cosine():
+    found = rates(1000, "training.warmup_steps=100")
+    np.testing.assert_allclose(found[:100], np.arange(1, 101) / 100)
+    assert found[550] == pytest.approx(0.5)
+    assert found[-1] < 1e-5
+    assert (np.diff(found[100:]) < 0).all()
+
+
+def test_the_rate_falls_at_the_official_milestones():
+    """A tenth from epoch 170 of 210 and a hundredth from 200 (w32_256x192_adam_lr1e-3.yaml)."""
+    config = TrainingConfig(epochs=210, schedule="step", milestones=(170, 200), warmup_steps=0)
+    found = np.array([config.rate(step, 2100) for step in range(2100)])  # ten steps an epoch
+    np.testing.assert_allclose(found, np.repeat([1, 0.1, 0.01], [1700, 300, 100]))
+
+
+def test_epochs_are_as_many_steps_as_they_take(eight_people, tmp_path):
+    """8 people in batches of 4, two of them a step, 3 times."""
+    train(recipe(eight_people, "training.epochs=3", "training.accumulate=2"), tmp_path / "run")
+    checkpoint = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 3
+
+
+def test_of_two_lengths_the_one_given_last_counts():
+    config = load_recipe("hrnet_w32_small_coco17", ["training.epochs=3"]).training
+    assert (config.steps, config.epochs) == (None, 3)
+    config = load_recipe(
+        "hrnet_w32_small_coco17", ["training.epochs=3", "training.steps=5"]
+    ).training
+    assert (config.steps, config.epochs) == (5, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["training.schedule=step"], "milestones belong"),
+        (["training.milestones=[3]"], "milestones belong"),
+        (["training.optimizer=adam"], "weight_decay is for adamw"),
+        (["training.ema=1"], "ema"),
+    ],
+)
+def test_training_keys_that_do_not_go_together_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        load_recipe("hrnet_w32_small_coco17", changes)
+
+
+def test_a_recipe_may_extend_another(tmp_path):
+    (tmp_path / "long.toml").write_text(
+        "schema = 1\nextends = 'hrnet_w32_small_coco17'\n[training]\nsteps = 9\nema = 0.99"
+    )
+    extended, base = (load_recipe(n) for n in (f"{tmp_path}/long.toml", "hrnet_w32_small_coco17"))
+    assert (extended.training.steps, extended.training.ema) == (9, 0.99)
+    changed = extended.training.model_copy(update={"steps": base.training.steps, "ema": None})
+    assert changed == base.training
+    assert extended.data == base.data
+    (tmp_path / "self.toml").write_text(f"extends = '{tmp_path}/self.toml'")
+    with pytest.raises(ConfigError, match="extends too many others, or itself"):
+        load_recipe(f"{tmp_path}/self.toml")
+    (tmp_path / "none.toml").write_text("extends = 'hrnet_w32_smal_coco17'")
+    with pytest.raises(ConfigError, match="did you mean hrnet_w32_small_coco17"):
+        load_recipe(f"{tmp_path}/none.toml")

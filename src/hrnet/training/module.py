@@ -1,6 +1,5 @@
 """The training step, for PyTorch Lightning."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,20 @@ from hrnet.zoo.card import ModelCard
 
 
 class PoseTraining(pl.LightningModule):
-    """Trains a `PoseModel`'s network on `Batch`es; targets are drawn on the device."""
+    """Trains a `PoseModel`'s network on batches of people; targets are drawn on the device.
 
-    def __init__(self, model: PoseModel, card: ModelCard, config: TrainingConfig) -> None:
+    Args:
+        model: what is trained.
+        card: what it is.
+        config: how to train.
+        steps: optimiser steps in all.
+    """
+
+    def __init__(
+        self, model: PoseModel, card: ModelCard, config: TrainingConfig, steps: int
+    ) -> None:
         super().__init__()
+        self.steps = steps
         self.model = model
         self.skeleton = card.skeleton
         self.box_size = np.array(card.input_size) / card.padding
@@ -60,26 +69,21 @@ class PoseTraining(pl.LightningModule):
         self.log("pck", found.mean, prog_bar=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW, with a rate that rises linearly and falls along half a cosine."""
+        """The recipe's optimiser, with a rate that changes at every step."""
         # Batch norm's factors and all biases go without decay.
         parameters = list(self.model.network.parameters())
         groups: list[dict[str, Any]] = [
             {"params": [p for p in parameters if p.ndim > 1]},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(
-            groups,
-            lr=self.config.learning_rate,
-            weight_decay=self.config.weight_decay,
+        kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[self.config.optimizer]
+        optimizer = kind(
+            groups, lr=self.config.learning_rate, weight_decay=self.config.weight_decay
         )
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: self.config.rate(step, self.steps)
+        )
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
-
-    def _rate(self, step: int) -> float:
-        warmup, steps = self.config.warmup_steps, self.config.steps
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))

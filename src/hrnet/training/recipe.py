@@ -1,11 +1,12 @@
 """Recipes: everything that a training run depends on, as one TOML file."""
 
+import math
 import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hrnet.data.augmentation import Augmentation
 from hrnet.data.coco import BoxCleaning, read_skeleton
@@ -75,31 +76,67 @@ class TrainingConfig(_Table):
         start_from: what to start from: a weights file, URL, "hf:owner/name", or the name of a
             model or of an ImageNet initialisation (hrnet_w32_imagenet); None for random weights.
         start_head: "skip" leaves the head random, where it has other joints or there is none.
-        steps: optimiser steps in all; the rate rises linearly for `warmup_steps`, then falls to
-            zero along half a cosine.
+        steps: optimiser steps in all; or
+        epochs: passes over the data in all.
+        batch_size: people a batch.
+        accumulate: batches an optimiser step, where memory is too small for a larger one.
+        optimizer: "adamw", or "adam" as the official code and MMPose have it. Decay spares batch
+            norm and biases.
+        schedule: the rate rises linearly for `warmup_steps`, then falls to zero along half a
+            "cosine", or to a tenth at each of the `milestones` ("step").
+        milestones: in epochs or steps, whichever the run's length is given in.
+        ema: decay a step of the exponential moving average of the weights, which then is what is
+            measured and saved; None for none.
         precision: Lightning's name: "32-true", "bf16-mixed", "16-mixed".
         threads: CPU threads of the training process; None leaves it to PyTorch.
         checkpoint_minutes: time between checkpoints.
-        validate_every: steps between measurements on the held-out people.
+        validate_every: steps between measurements on the people to measure on.
     """
 
     loss: Literal["mse", "cross_entropy"] = "mse"
     start_from: str | None = None
     start_head: Literal["load", "skip"] = "load"
     seed: int = 0
-    steps: int = Field(ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    epochs: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=32, ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    optimizer: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     warmup_steps: int = Field(default=500, ge=0)
+    schedule: Literal["cosine", "step"] = "cosine"
+    milestones: tuple[int, ...] = ()
+    ema: float | None = Field(default=None, gt=0, lt=1)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     threads: int | None = Field(default=None, ge=1)
     checkpoint_minutes: float = Field(default=5.0, gt=0)
     validate_every: int = Field(default=1000, ge=1)
 
+    @model_validator(mode="after")
+    def _consistent(self) -> "TrainingConfig":
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give steps or epochs, one of them")
+        if (self.schedule == "step") != bool(self.milestones):
+            raise ValueError('milestones belong to schedule = "step", which needs them')
+        if self.optimizer == "adam" and self.weight_decay:
+            raise ValueError("weight_decay is for adamw; the official Adam has none")
+        return self
+
+    def rate(self, step: int, steps: int) -> float:
+        """The factor on the learning rate at one of the run's optimiser steps."""
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        if self.schedule == "step":
+            passed = step / steps * (self.epochs or self.steps or 1)
+            return float(0.1 ** sum(passed >= milestone for milestone in self.milestones))
+        done = (step - self.warmup_steps) / max(1, steps - self.warmup_steps)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
 
 class Recipe(_Table):
-    """A training run. `model` is the card of the model that comes out: in the file, a table with
+    """A training run. In the file, `extends` may name another recipe, of which it has all that it
+    does not say itself. `model` is the card of the model that comes out: in the file, a table with
     a card's keys, or with `card`, the name of one, and the keys to change in it. Its `skeleton` is
     the name of one, a TOML file, or "data": what the first source's own category describes."""
 
@@ -126,14 +163,9 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
     Raises:
         ConfigError: no such recipe, an unknown key, or a value that does not fit.
     """
-    if name.endswith(".toml"):
-        table = read_table(Path(name))
-    elif name in list_recipes():
-        table = read_table(RECIPES / f"{name}.toml")
-    else:
-        raise ConfigError(f"there is no recipe {name!r}{nearest_names(name, list_recipes())}")
+    table = _table(name)
     for override in overrides or []:
-        _apply(table, override)
+        table = _apply(table, override)
     model = table.get("model")
     if isinstance(model, dict) and "card" in model:
         changes = {key: value for key, value in model.items() if key != "card"}
@@ -148,6 +180,33 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
     return validate(Recipe, table, f"recipe {name}")
 
 
+def _table(name: str, depth: int = 0) -> dict[str, Any]:
+    """A recipe's table, on top of those that it extends."""
+    if name.endswith(".toml"):
+        table = read_table(Path(name))
+    elif name in list_recipes():
+        table = read_table(RECIPES / f"{name}.toml")
+    else:
+        raise ConfigError(f"there is no recipe {name!r}{nearest_names(name, list_recipes())}")
+    base = table.pop("extends", None)
+    if base is None:
+        return table
+    if depth > 9:
+        raise ConfigError(f"recipe {name} extends too many others, or itself")
+    extended = _table(str(base), depth + 1)
+    _forget_other_length(extended, table)
+    return merged(extended, table)
+
+
+def _forget_other_length(table: dict[str, Any], changes: dict[str, Any]) -> None:
+    """A run has one length, in steps or in epochs: of two the one that is given last."""
+    training, changed = table.get("training"), changes.get("training")
+    if isinstance(training, dict) and isinstance(changed, dict):
+        for length, other in (("steps", "epochs"), ("epochs", "steps")):
+            if length in changed and other not in changed:
+                training.pop(other, None)
+
+
 def _skeleton(name: str, table: dict[str, Any], where: str) -> dict[str, Any]:
     """A skeleton by name, of a TOML file, or ("data") of the first source's own category."""
     if name != "data":
@@ -156,7 +215,8 @@ def _skeleton(name: str, table: dict[str, Any], where: str) -> dict[str, Any]:
     return read_skeleton(Path(data.root, data.sources[0].file)).to_dict()
 
 
-def _apply(table: dict[str, Any], override: str) -> None:
+def _apply(table: dict[str, Any], override: str) -> dict[str, Any]:
+    """The table with one key changed."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"{override!r} is not of the form key=value")
@@ -165,8 +225,13 @@ def _apply(table: dict[str, Any], override: str) -> None:
     except tomllib.TOMLDecodeError:
         value = text
     *path, last = key.split(".")
+    changes: dict[str, Any] = {last: value}
+    inner: Any = table
     for part in path:
-        table = table.setdefault(part, {})
-        if not isinstance(table, dict):
+        inner = inner.get(part, {})
+        if not isinstance(inner, dict):
             raise ConfigError(f"{override!r}: {part} is not a table")
-    table[last] = value
+    for part in reversed(path):
+        changes = {part: changes}
+    _forget_other_length(table, changes)
+    return merged(table, changes)

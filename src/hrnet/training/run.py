@@ -2,13 +2,14 @@
 
 import json
 import logging
+import math
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
@@ -55,33 +56,31 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False) -> Path:
     if config.start_from is not None:
         load_weights(model.network, find_weights(config.start_from), head=config.start_head)
     model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # not in the stubs
-    module = PoseTraining(model, card, config)
+    samples_per_step = config.batch_size * config.accumulate
+    steps = config.steps or math.ceil(
+        (config.epochs or 1) * _epoch_size(recipe, training) / samples_per_step
+    )
+    module = PoseTraining(model, card, config, steps)
 
     out.mkdir(parents=True, exist_ok=True)
     with atomic_write(out / "recipe.json") as temporary:
         temporary.write_text(recipe.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
     done = _steps_done(checkpoint) if resume else 0
     trainer = pl.Trainer(
-        max_steps=config.steps,
+        max_steps=steps,
+        accumulate_grad_batches=config.accumulate,
         precision=config.precision,
-        val_check_interval=config.validate_every,
+        val_check_interval=config.validate_every * config.accumulate,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         log_every_n_steps=20,
         logger=CSVLogger(out, name="log", version=f"from_step_{done}"),
         enable_model_summary=False,
-        callbacks=[
-            ModelCheckpoint(
-                dirpath=checkpoint.parent,
-                filename="last",
-                train_time_interval=timedelta(minutes=config.checkpoint_minutes),
-                enable_version_counter=False,
-            )
-        ],
+        callbacks=_callbacks(recipe, checkpoint.parent, best=bool(held_out)),
     )
     trainer.fit(
         module,
-        _training_batches(recipe, training, start=done * config.batch_size),
+        _training_batches(recipe, training, start=done * samples_per_step),
         _held_out_loader(recipe, held_out) if held_out else None,
         ckpt_path=str(checkpoint) if resume else None,
         weights_only=True,
@@ -89,6 +88,37 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False) -> Path:
     weights = out / f"{card.name}.safetensors"
     save_model(model.network, card, weights)
     return weights
+
+
+def _callbacks(recipe: Recipe, folder: Path, *, best: bool) -> list[pl.Callback]:
+    """Checkpoints last.ckpt, by the clock, and best.ckpt, of the best measurement; the average."""
+    config = recipe.training
+    callbacks: list[pl.Callback] = [
+        ModelCheckpoint(
+            dirpath=folder,
+            filename="last",
+            train_time_interval=timedelta(minutes=config.checkpoint_minutes),
+            enable_version_counter=False,
+        )
+    ]
+    if best:
+        callbacks.append(
+            ModelCheckpoint(
+                dirpath=folder,
+                filename="best",
+                monitor="pck",
+                mode="max",
+                enable_version_counter=False,
+            )
+        )
+    if config.ema is not None:
+        callbacks.append(EMAWeightAveraging(decay=config.ema))
+    return callbacks
+
+
+def _epoch_size(recipe: Recipe, people: list[People]) -> int:
+    sources = recipe.data.sources
+    return sum(source.repeat * len(part) for source, part in zip(sources, people, strict=True))
 
 
 def _people(recipe: Recipe) -> tuple[list[People], list[People]]:
