@@ -72,6 +72,35 @@ def test_boxes_are_cleaned_as_in_the_official_code(coco_file):
 
 
 @pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"keypoints": [float("nan"), 30, 2] + [0] * 48}, "keypoints is not finite"),
+        ({"bbox": [float("nan"), 20, 50, 90]}, "bbox or keypoints is not finite"),
+        ({"bbox": None}, "not iterable"),
+        ({"keypoints": None}, "not subscriptable"),
+        ({"id": 7.5}, "id 7.5 is no whole number"),
+        ({"image_id": 8}, "KeyError: 8"),
+    ],
+)
+def test_whoever_cannot_be_read_is_named(coco_file, change, message):
+    file = coco_file(annotation(1), annotation(7))
+    content = json.loads(file.read_text())
+    content["annotations"][1].update(change)
+    file.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=f"annotation {change.get('id', 7)} cannot.*{message}"):
+        read_coco(file)
+
+
+def test_an_image_id_in_quotes_is_refused_before_anything_is_predicted(coco_file):
+    file = coco_file(annotation(1))
+    content = json.loads(file.read_text())
+    content["images"][0]["id"] = content["annotations"][0]["image_id"] = "7"
+    file.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="annotation 1 .*image_id '7' is no whole number"):
+        read_coco(file)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{", "cannot be read as JSON"),

@@ -54,7 +54,7 @@ def read_coco(
 
     Raises:
         DataError: the file is missing, not JSON, or not in COCO's keypoint format; or it lacks
-            keypoints of the skeleton.
+            keypoints of the skeleton; or a number of a person is none or an id no whole number.
     """
     file = Path(file)
     folder = pictures_folder(file, images)
@@ -64,13 +64,21 @@ def read_coco(
         names = keypoint_names(content)
         rows = []
         for annotation in content["annotations"]:
-            picture = pictures[annotation["image_id"]]
-            for keypoints, bbox in _instances(annotation, skeleton):
-                if annotation.get("iscrowd", 0) or not any(keypoints[2::3]):
-                    continue
-                box = _clean_box(annotation, bbox, picture, cleaning)
-                if box is not None:
-                    rows.append((annotation, picture, keypoints, box))
+            try:
+                picture = pictures[annotation["image_id"]]
+                for keypoints, bbox in _instances(annotation, skeleton):
+                    if annotation.get("iscrowd", 0) or not any(keypoints[2::3]):
+                        continue
+                    _check_numbers(annotation, keypoints, bbox)
+                    box = _clean_box(annotation, bbox, picture, cleaning)
+                    if box is not None:
+                        rows.append((annotation, picture, keypoints, box))
+            except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+                raise DataError(
+                    f"{file}: annotation {annotation.get('id')} cannot be read "
+                    f"({type(error).__name__}: {error}); hrnet data check says what is wrong with "
+                    "it and with others"
+                ) from error
         boxes = np.array([box for *_, box in rows], dtype=np.float64).reshape(-1, 4)
         extents = boxes[:, 2:] - boxes[:, :2]
         areas = [a.get("area") for a, *_ in rows]
@@ -240,6 +248,15 @@ def _instances(
             yield sum(parts, list(annotation["keypoints"])), annotation["bbox"]
             return
     yield annotation["keypoints"], annotation["bbox"]
+
+
+def _check_numbers(annotation: dict[str, Any], keypoints: list[float], bbox: list[float]) -> None:
+    """Refuse what would be taken for another number, or spoil figures and training unseen."""
+    for key in ("id", "image_id"):
+        if int(annotation[key]) != annotation[key]:  # "7" and 7.5, which NumPy would make 7
+            raise ValueError(f"its {key} {annotation[key]!r} is no whole number")
+    if not np.isfinite([*map(float, bbox), *map(float, keypoints)]).all():
+        raise ValueError("a number of its bbox or keypoints is not finite")
 
 
 def _clean_box(
