@@ -142,6 +142,46 @@ def test_two_hands_of_one_annotation_are_told_apart():
     assert match(people, perfect(people), hand).tolist() == list(range(len(people)))
 
 
+def test_ids_that_two_predictions_have_do_not_say_whose_they_are(coco):
+    _, skeleton, people = coco
+    predictions = perfect(people, annotation_ids=np.full(len(people), people.annotation_ids[0]))
+    assert match(people, predictions, skeleton).tolist() == list(range(len(people)))
+
+
+def test_predictions_made_for_another_file_are_refused(coco):
+    file, skeleton, people = coco
+    other = people.annotation_ids[people.image_ids != people.image_ids[0]][0]
+    for column, row, value, message in (
+        ("image_ids", 2, 5, "mine: row 2 has image_id 5, which .* lacks; evaluate it on"),
+        ("annotation_ids", 1, 6, "mine: row 1 has annotation_id 6, which .* lacks"),
+        ("annotation_ids", 0, other, "mine: row 0 has image_id .*, which is of another"),
+    ):
+        ids = getattr(people, column).copy()
+        ids[row] = value
+        with pytest.raises(DataError, match=message):
+            evaluate_predictions(perfect(people, **{column: ids}), file, skeleton, name="mine")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"score": 97.5}, "the score 97.5 is not between 0 and 1"),
+        ({"score": float("nan")}, "the score nan is not between 0 and 1"),
+        ({"bbox": [9000, 0, 50, 50]}, "the boxes do not fit .*outside the picture"),
+        ({"category_id": 3}, r"no boxes for the 4 pictures; .* category_id of theirs \(1\)"),
+    ],
+)
+def test_detections_that_would_rank_or_count_wrongly_are_refused(
+    coco, tmp_path, weights_file, change, message
+):
+    file, _, people = coco
+    row = {"image_id": int(people.image_ids[0]), "category_id": 1, "bbox": [0, 0, 90, 90]}
+    detections = tmp_path / "detections.json"
+    detections.write_text(json.dumps([{**row, "score": 0.5, **change}]))
+    with pytest.raises(DataError, match=message):
+        evaluate(PoseEstimator(str(weights_file)), file, boxes=detections)
+
+
 def test_predictions_survive_a_file(coco, tmp_path):
     file, skeleton, people = coco
     regions = np.stack([people.boxes[:, :2], people.boxes[:, 2:]], axis=1)

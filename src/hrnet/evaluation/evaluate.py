@@ -134,11 +134,37 @@ def evaluate_predictions(
     """Evaluate predictions made elsewhere; `name` says in the report whose they are.
 
     Raises:
-        DataError: the annotation file is missing, broken, or lacks keypoints of the skeleton.
+        DataError: the annotation file is missing, broken, or lacks keypoints of the skeleton; or
+            predictions are of a picture that it lacks, or of an annotation of another picture.
     """
     people = _people(file, skeleton, images, protocol)
+    _check_ids(predictions, file, name)
     description = {"model": name, "boxes": "unknown"}
     return _evaluate(predictions, people, file, skeleton, protocol, description)
+
+
+def _check_ids(predictions: Predictions, file: str | Path, name: str) -> None:
+    """Refuse predictions made for another file, whose people would count as not found."""
+    content = read_json(Path(file))
+    if not isinstance(content, dict):  # MPII's own list has no ids
+        return
+    pictures = {picture["id"] for picture in content["images"]}
+    owners = {a.get("id"): a["image_id"] for a in content["annotations"]}
+    for i, image in enumerate(predictions.image_ids.tolist()):
+        wrong = None
+        if image not in pictures:
+            wrong = f"image_id {image}, which {file} lacks"
+        elif predictions.annotation_ids is not None:
+            annotation = int(predictions.annotation_ids[i])
+            if annotation not in owners:
+                wrong = f"annotation_id {annotation}, which {file} lacks"
+            elif owners[annotation] != image:
+                wrong = f"image_id {image}, and annotation_id {annotation}, which is of another"
+        if wrong is not None:
+            raise DataError(
+                f"{name}: row {i} has {wrong}; evaluate it on the annotation file that it was "
+                "made for, or leave annotation_id out"
+            )
 
 
 def _people(

@@ -30,6 +30,7 @@ Progress = Callable[[int, int], None]
 NOBODY = -1
 # For likeness where a skeleton has no sigmas: between COCO's for shoulders and for hips.
 TYPICAL_SIGMA = 0.09
+ROUNDING = 1e-3  # that a detector's score may be over 1 by
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,8 @@ def read_predictions(file: str | Path, skeleton: Skeleton) -> Predictions:
         )
         if not (np.isfinite(predictions.keypoints).all() and np.isfinite(predictions.scores).all()):
             raise ValueError("a number is not finite")
+        if any(float(row["image_id"]) % 1 for row in rows):  # it would be rounded to another's
+            raise ValueError("an image_id is no whole number")
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise DataError(
             f"{file} is not a COCO results file for the {len(skeleton)} keypoints of "
@@ -167,8 +170,11 @@ def predict_detections(
             x, y, width, height = map(float, row["bbox"])
             if row["image_id"] not in pictures or row["category_id"] not in categories:
                 continue
+            score = float(row["score"])
+            if not 0 <= score <= 1 + ROUNDING:  # cut to 1, they would all rank alike
+                raise ValueError(f"the score {score:g} is not between 0 and 1")
             if min(width, height) >= SMALLEST:
-                box = [x, y, x + width, y + height, min(1.0, float(row["score"]))]
+                box = [x, y, x + width, y + height, min(1.0, score)]
                 boxes.setdefault(row["image_id"], []).append(box)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
@@ -176,9 +182,10 @@ def predict_detections(
             "needs rows with image_id, category_id, bbox and score"
         ) from None
     if not boxes:
+        known = ", ".join(map(str, sorted(categories)))
         raise DataError(
-            f"{detections} has no boxes for the {len(pictures)} pictures that are of the data's "
-            f"own categories (category_id {', '.join(map(str, sorted(categories)))})"
+            f"{detections} has no boxes for the {len(pictures)} pictures; it needs rows with their "
+            f"image_id, and with a category_id of theirs ({known})"
         )
     by_picture = [(pictures[image_id], np.array(of_one)) for image_id, of_one in boxes.items()]
     keypoints, scores = _predict(estimator, by_picture, progress)
@@ -221,13 +228,14 @@ def match(people: People, predictions: Predictions, skeleton: Skeleton) -> NDArr
     """For each of P people the position of the prediction that is theirs, or NOBODY: (P,).
 
     By annotation id where predictions have one and it is one person's (an annotation of
-    COCO-WholeBody may be two hands); else, picture by picture, the likest pair first, however
-    unlike. So somebody has NOBODY only in a picture with fewer predictions than people.
+    COCO-WholeBody may be two hands) and one prediction's; else, picture by picture, the likest pair
+    first, however unlike. So somebody has NOBODY only in a picture with fewer predictions than
+    people.
     """
     matched = np.full(len(people), NOBODY)
-    unique = len(set(people.annotation_ids.tolist())) == len(people)
-    if predictions.annotation_ids is not None and unique:
-        by_id = {int(a): i for i, a in enumerate(predictions.annotation_ids)}
+    ids = predictions.annotation_ids
+    if ids is not None and _distinct(people.annotation_ids) and _distinct(ids):
+        by_id = {int(a): i for i, a in enumerate(ids)}
         return np.array([by_id.get(int(a), NOBODY) for a in people.annotation_ids], dtype=np.int64)
     sigmas = np.array(skeleton.sigmas or [TYPICAL_SIGMA] * len(skeleton))
     for image in np.unique(people.image_ids):
@@ -239,6 +247,10 @@ def match(people: People, predictions: Predictions, skeleton: Skeleton) -> NDArr
             matched[rows[i]] = columns[j]
             likeness[i], likeness[:, j] = -1, -1
     return matched
+
+
+def _distinct(ids: NDArray[np.int64]) -> bool:
+    return len(np.unique(ids)) == len(ids)
 
 
 def _likeness(
@@ -271,9 +283,7 @@ def _predict(
             try:
                 yield estimator.prepare(image, of_file)
             except BoxError as error:
-                raise DataError(
-                    f"{file} is not the picture that the boxes were made for: {error}"
-                ) from None
+                raise DataError(f"the boxes do not fit {file}: {error}") from None
 
     keypoints, scores, done = [], [], 0
     total = sum(len(of_file) for _, of_file in boxes)
