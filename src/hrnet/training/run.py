@@ -5,6 +5,7 @@ import logging
 import math
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -94,7 +95,7 @@ def _callbacks(recipe: Recipe, folder: Path, *, best: bool) -> list[pl.Callback]
     """Checkpoints last.ckpt, by the clock, and best.ckpt, of the best measurement; the average."""
     config = recipe.training
     callbacks: list[pl.Callback] = [
-        ModelCheckpoint(
+        _StepCheckpoint(
             dirpath=folder,
             filename="last",
             train_time_interval=timedelta(minutes=config.checkpoint_minutes),
@@ -114,6 +115,14 @@ def _callbacks(recipe: Recipe, folder: Path, *, best: bool) -> list[pl.Callback]
     if config.ema is not None:
         callbacks.append(EMAWeightAveraging(decay=config.ema))
     return callbacks
+
+
+class _StepCheckpoint(ModelCheckpoint):
+    """Not between the batches of a step, whose gradients a checkpoint does not hold."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        if (args[-1] + 1) % trainer.accumulate_grad_batches == 0:
+            super().on_train_batch_end(trainer, *args)
 
 
 def _epoch_size(recipe: Recipe, people: list[People]) -> int:
