@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from hrnet import PoseEstimator
 from hrnet.cli import app
 from hrnet.data import read_people
-from hrnet.errors import DataError
+from hrnet.errors import ConfigError, DataError
 from hrnet.evaluation.evaluate import evaluate, evaluate_predictions
 from hrnet.evaluation.predictions import (
     NOBODY,
@@ -298,6 +298,18 @@ def test_a_picture_that_is_listed_twice_keeps_its_ids(coco, tmp_path):
 
 def command(*arguments):
     return CliRunner().invoke(app, ["evaluate", *map(str, arguments)], catch_exceptions=True)
+
+
+def test_where_nothing_can_be_written_is_said_before_anything_is_predicted(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    for option, path, message in (
+        ("--out", file, "is a file; give a folder"),
+        ("--save-predictions", tmp_path, "is a folder; give a file"),
+    ):
+        result = command("--data", tmp_path / "none.json", option, path)
+        assert isinstance(result.exception, ConfigError)
+        assert message in str(result.exception)
 
 
 def test_detected_boxes_and_saved_predictions(tmp_path, coco):

@@ -69,6 +69,11 @@ def evaluate(
     from hrnet.files import atomic_write
     from hrnet.skeletons import find_skeleton
 
+    # Not found out after everything is predicted.
+    if out is not None and out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out} is a file; give a folder to write the report into")
+    if save_predictions is not None and save_predictions.is_dir():
+        raise ConfigError(f"--save-predictions {save_predictions} is a folder; give a file")
     if predictions is not None:
         if model is not None or weights != "default" or flip_test or boxes != "gt":
             raise ConfigError(
