@@ -611,3 +611,21 @@ def test_a_file_s_own_skeleton(tmp_path):
     assert read_skeleton(real_data("formats/onehand10k/test_onehand10k.json")).name == "hand21"
     with pytest.raises(DataError, match="names no keypoints"):
         read_skeleton(real_data("formats/wflw/test_wflw.json"))
+
+
+def test_what_tools_export_beside_the_keypoints(coco_file):
+    """Categories of other labels, annotations without keypoints, no categories at all."""
+    without = annotation(2)
+    del without["keypoints"]
+    file = coco_file(annotation(1, category_id=1), {**without, "keypoints": []})
+    content = json.loads(file.read_text())
+    del content["annotations"][1]["keypoints"]
+    content["categories"].append({"id": 2, "name": "kite"})
+    content["annotations"][1]["category_id"] = 2
+    file.write_text(json.dumps(content))
+    assert read_coco(file).annotation_ids.tolist() == [1]
+    content["categories"] = []
+    file.write_text(json.dumps(content))
+    assert read_people(file, SKELETON).annotation_ids.tolist() == [1]
+    with pytest.raises(DataError, match="categor"):
+        read_coco(file)

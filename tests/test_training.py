@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 import hrnet
 from hrnet.errors import ConfigError, DataError, WeightsError
+from hrnet.skeletons import load_skeleton
 from hrnet.training.losses import joints_cross_entropy, joints_mse
 from hrnet.training.recipe import TrainingConfig, load_recipe
 from hrnet.training.run import train
@@ -199,6 +200,15 @@ def test_nothing_to_resume_and_other_keypoints_are_refused(eight_people, tmp_pat
         DataError, match="has the 14 keypoints right_ankle.* nose, left_eye.* are missing there"
     ):
         train(other, tmp_path)
+
+
+def test_a_file_of_nobody_is_refused(tmp_path):
+    category = {"id": 1, "name": "person", "keypoints": load_skeleton("coco17").keypoints}
+    content = {"images": [], "annotations": [], "categories": [category]}
+    (tmp_path / "nobody.json").write_text(json.dumps(content))
+    changes = [f"data.root={tmp_path}", 'data.sources=[{file="nobody.json"}]']
+    with pytest.raises(DataError, match=r"no people with labelled keypoints .* in nobody.json"):
+        train(load_recipe("hrnet_w32_small_coco17", changes), tmp_path / "run")
 
 
 def test_a_recipe_takes_the_architecture_of_a_card_and_nothing_that_was_measured():

@@ -103,6 +103,11 @@ def evaluate(
     about = figures.protocol
     console = Console(soft_wrap=True, highlight=False, markup=False)
     line = f"{about['model']} on {data}: {about['people']} people"
+    left_out = about["annotations"] - about["people"]
+    if left_out > 0:
+        line += f" (not {left_out} more: crowds, without labels, or with an empty box)"
+    if boxes != "gt":
+        line += f", {about['predictions']} detected boxes used"
     if predictions is None:
         width, height = about["input_size"]
         line += (

@@ -61,7 +61,8 @@ def read_coco(
     content = read_json(file)
     try:
         pictures = {picture["id"]: picture for picture in content["images"]}
-        names = keypoint_names(content)
+        # Without categories the skeleton says what the keypoints are.
+        names = keypoint_names(content) if content.get("categories") or skeleton is None else []
         rows = []
         for annotation in content["annotations"]:
             try:
@@ -210,6 +211,8 @@ def keypoint_names(content: Any) -> list[str]:
         tuple(str(name) for name in category.get("keypoints", ()))
         for category in used_categories(content)
     }
+    if len(lists) > 1:
+        lists.discard(())  # tools export categories of other labels beside that of the keypoints
     if len(lists) != 1:
         raise ValueError(f"the categories have {len(lists)} different lists of keypoints")
     return list(lists.pop())
@@ -247,7 +250,7 @@ def _instances(
             parts = [annotation[f"{part}_kpts"] for part in WHOLEBODY]
             yield sum(parts, list(annotation["keypoints"])), annotation["bbox"]
             return
-    yield annotation["keypoints"], annotation["bbox"]
+    yield annotation.get("keypoints") or [], annotation["bbox"]
 
 
 def _check_numbers(annotation: dict[str, Any], keypoints: list[float], bbox: list[float]) -> None:

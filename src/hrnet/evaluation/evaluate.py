@@ -222,7 +222,9 @@ def _evaluate(
             **description,
             "data": str(file),
             "data_sha256": sha256_of(Path(file)),
+            "annotations": _count(file),
             "people": len(people),
+            "predictions": len(predictions),
             "people_without_prediction": int((~found).sum()),
             "protocol": protocol,
             "oks_nms": nms,
@@ -235,6 +237,13 @@ def _evaluate(
         matched=matched,
         goodness=_goodness(predicted, people, skeleton),
     )
+
+
+def _count(file: str | Path) -> int:
+    """Annotations in a file, those that nobody is measured by as well: crowds, people without
+    labels or with an empty box."""
+    content = read_json(Path(file))
+    return len(content["annotations"] if isinstance(content, dict) else content)
 
 
 def _share_measures(
@@ -278,7 +287,7 @@ def _oks_figures(
         return {}, {}, ""
     if all("crowdIndex" in picture for picture in content["images"]):
         return crowdpose_ap(content, rows, skeleton), {}, ""
-    categories = {a["id"]: a.get("category_id") for a in content["annotations"]}
+    categories = {a.get("id"): a.get("category_id") for a in content["annotations"]}
     number = len(set(categories.values()))
     by_category = number > 1 and all(row.get("annotation_id") in categories for row in rows)
     if by_category:  # who is predicted from somebody's box is of their kind

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hrnet.data.coco import SCALE_UNIT, read_json
 from hrnet.data.people import People
-from hrnet.detection import SMALLEST
+from hrnet.detection import LARGEST, SMALLEST
 from hrnet.errors import BoxError, DataError
 from hrnet.estimator import Picture, PoseEstimator
 from hrnet.evaluation.similarity import oks_nms
@@ -106,8 +106,9 @@ def read_predictions(file: str | Path, skeleton: Skeleton) -> Predictions:
             boxes=_boxes(rows),
             annotation_ids=_column(rows, "annotation_id", np.int64),
         )
-        if not (np.isfinite(predictions.keypoints).all() and np.isfinite(predictions.scores).all()):
-            raise ValueError("a number is not finite")
+        numbers = np.concatenate([predictions.keypoints.ravel(), predictions.scores])
+        if not (np.abs(numbers) < LARGEST).all():  # nor is NaN
+            raise ValueError(f"a number is not finite and below {LARGEST:,.0f}")
         if any(float(row["image_id"]) % 1 for row in rows):  # it would be rounded to another's
             raise ValueError("an image_id is no whole number")
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:

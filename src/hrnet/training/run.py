@@ -18,7 +18,7 @@ from hrnet.data import read_people
 from hrnet.data.augmentation import Augmentation
 from hrnet.data.crops import Batch, ChunkSampler, CropDataset, TrainingBatches
 from hrnet.data.people import People
-from hrnet.errors import ConfigError
+from hrnet.errors import ConfigError, DataError
 from hrnet.files import atomic_write
 from hrnet.training.module import PoseTraining
 from hrnet.training.recipe import RECIPES, DataSource, Recipe
@@ -147,7 +147,10 @@ def _people(recipe: Recipe) -> tuple[list[People], list[People]]:
         training.append(people.select(~held))
         if held.any():
             measured.append(people.select(held))
-    return training, measured
+    if not any(map(len, training)):
+        files = ", ".join(source.file for source in recipe.data.sources)
+        raise DataError(f"there are no people with labelled keypoints to train on in {files}")
+    return training, [people for people in measured if len(people)]
 
 
 def _training_batches(recipe: Recipe, people: list[People], start: int) -> TrainingBatches:
