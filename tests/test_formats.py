@@ -261,20 +261,15 @@ def test_hands_without_a_prediction_count_in_the_auc():
     assert figures["EPE"] == 0
 
 
-def test_predictions_of_people_whom_the_file_does_not_have():
-    """In a file of several kinds of animals, whose AP goes by the kind of whom a prediction is."""
+def test_ap_of_several_kinds_says_how_it_was_made():
+    """Whose prediction is whose tells its kind; without that, all are of one."""
     file = real_data("formats/ap10k/test_ap10k.json")
     skeleton = load_skeleton("ap10k17")
     people = read_people(file, skeleton)
-    found = perfect(people)
-    evaluation = evaluate_predictions(found, file, skeleton)
-    assert evaluation.figures["AP"] == pytest.approx(1)
-    assert evaluation.protocol["measures"]["AP"] == "mean over the 2 categories"
-    found.annotation_ids[0] = -5
-    evaluation = evaluate_predictions(found, file, skeleton)
-    assert evaluation.protocol["people_without_prediction"] == 1
-    assert evaluation.figures["AP"] == pytest.approx(1)
-    assert "of all together" in evaluation.protocol["measures"]["AP"]
+    for ids, note in ((people.annotation_ids, "mean over the 2"), (None, "of all together")):
+        evaluation = evaluate_predictions(perfect(people, annotation_ids=ids), file, skeleton)
+        assert evaluation.figures["AP"] == pytest.approx(1)
+        assert note in evaluation.protocol["measures"]["AP"]
 
 
 def test_a_picture_that_is_listed_twice_keeps_its_ids(coco, tmp_path):
@@ -290,7 +285,7 @@ def test_a_picture_that_is_listed_twice_keeps_its_ids(coco, tmp_path):
     (tmp_path / "boxes.json").write_text(json.dumps(rows))
     estimator = PoseEstimator(tmp_path / "tiny.safetensors", device="cpu")
     found = predict_detections(estimator, tmp_path / "boxes.json", {1: picture, 2: picture}, {1})
-    with pytest.raises(DataError, match=r"no boxes for the 1 pictures .*\(category_id 7"):
+    with pytest.raises(DataError, match=r"no boxes for the 1 pictures; .* theirs \(7\)"):
         predict_detections(estimator, tmp_path / "boxes.json", {1: picture}, {7})
     assert found.image_ids.tolist() == [2, 2, 1]
     assert found.boxes[:, 0].tolist() == [10, 20, 100]
