@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from hrnet.cli import app, main
 from hrnet.data.check import FAULTS, NOTES, check
+from hrnet.data.check.sides import mirrored_faces, suspected_swaps, swapped_pairs
 from hrnet.data.coco import read_coco, read_skeleton
-from hrnet.data.sides import mirrored_faces, suspected_swaps, swapped_pairs
 from hrnet.errors import ConfigError, DataError
 from hrnet.images import read_image
 from hrnet.skeletons import find_skeleton, skeleton_of_category

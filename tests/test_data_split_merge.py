@@ -5,10 +5,10 @@ import pytest
 from typer.testing import CliRunner
 
 from hrnet.cli import app
+from hrnet.data.annotations import link_pictures
 from hrnet.data.check import check
 from hrnet.data.coco import read_coco
 from hrnet.data.merge import merge
-from hrnet.data.pictures import link_pictures
 from hrnet.data.split import split
 from hrnet.errors import ConfigError, DataError
 from hrnet.skeletons import Skeleton, find_skeleton

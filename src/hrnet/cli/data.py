@@ -77,7 +77,7 @@ def check(
         with atomic_write(json) as temporary:
             temporary.write_text(dumps(report.to_dict(), indent=1), encoding="utf-8")
     if sheet is not None:
-        from hrnet.data.sheet import checked_sheet
+        from hrnet.data.check.sheet import checked_sheet
 
         try:
             write_image(sheet, checked_sheet(report))
@@ -107,9 +107,9 @@ def prepare(
     out: Annotated[Path, typer.Argument(help="Folder for the annotation files.")],
 ) -> None:
     """Bring a data set as published into the form to train on. Pictures are linked, not copied."""
-    from hrnet.data.coco2017 import prepare_coco
-    from hrnet.data.lsp import prepare_lsp
-    from hrnet.data.mpii import prepare_mpii
+    from hrnet.data.prepare.coco2017 import prepare_coco
+    from hrnet.data.prepare.lsp import prepare_lsp
+    from hrnet.data.prepare.mpii import prepare_mpii
 
     run = {"lsp": prepare_lsp, "coco": prepare_coco, "mpii": prepare_mpii}[name]
     for file, people in run(source, out).items():

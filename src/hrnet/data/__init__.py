@@ -1,4 +1,4 @@
-"""Annotated people as batches of crops."""
+"""Data sets: reading, checking and preparing them, and their people as batches of crops."""
 
 from pathlib import Path
 

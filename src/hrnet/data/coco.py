@@ -5,7 +5,6 @@ keypoints. COCO-WholeBody adds lists of its own beside a person's 17 keypoints; 
 body, of hands and of faces find theirs there.
 """
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +13,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.people import People
+from hrnet.data.annotations import keypoint_names, pictures_folder, read_json, used_categories
+from hrnet.data.people import AREA_OF_BOX, People
 from hrnet.errors import DataError
 from hrnet.skeletons import Skeleton, skeleton_of_category
 
 BoxCleaning = Literal["official", "mmpose"]
 
-# For people whose file gives no area: about what a person covers of the box, as MMPose has it.
-AREA_OF_BOX = 0.53
 # The scale of data sets that give a centre and a scale instead of a box is in units of 200 pixels.
 SCALE_UNIT = 200
 
@@ -164,58 +162,6 @@ def read_skeleton(file: str | Path) -> Skeleton:
     if skeleton is None:
         raise DataError(f"{file} names no keypoints; give a skeleton as a TOML file")
     return skeleton
-
-
-def pictures_folder(file: Path, images: str | Path | None = None) -> Path:
-    """Where a file's pictures are: `images`; else `images` beside it, or its own folder."""
-    if images is not None:
-        return Path(images)
-    beside = file.parent / "images"
-    return beside if beside.is_dir() else file.parent
-
-
-def read_json(file: Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        DataError: it is missing or cannot be read.
-    """
-    try:
-        return json.loads(file.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise DataError(f"there is no annotation file {file}") from None
-    except (OSError, ValueError, RecursionError) as error:  # not JSON, not UTF-8, too deep
-        raise DataError(f"{file} cannot be read as JSON: {error}") from error
-
-
-def used_categories(content: Any) -> list[dict[str, Any]]:
-    """The categories that there are people of; all, if there are none of any. Some tools add one
-    of their own, without keypoints, that nobody is of."""
-    used = {hashable(annotation.get("category_id")) for annotation in content["annotations"]}
-    categories = content["categories"]
-    return [c for c in categories if hashable(c.get("id")) in used] or categories
-
-
-def hashable(value: Any) -> Any:
-    """An id that may be of any kind, to look up."""
-    return str(value) if isinstance(value, (list, dict)) else value
-
-
-def keypoint_names(content: Any) -> list[str]:
-    """The keypoints that the categories in use share.
-
-    Raises:
-        ValueError: they have different ones.
-    """
-    lists = {
-        tuple(str(name) for name in category.get("keypoints", ()))
-        for category in used_categories(content)
-    }
-    if len(lists) > 1:
-        lists.discard(())  # tools export categories of other labels beside that of the keypoints
-    if len(lists) != 1:
-        raise ValueError(f"the categories have {len(lists)} different lists of keypoints")
-    return list(lists.pop())
 
 
 def _joints(content: Any, skeleton: Skeleton | None, names: list[str]) -> list[str]:

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hrnet.data.coco import pictures_folder
-from hrnet.data.pictures import link_pictures
-from hrnet.data.raw import Entry, read_raw, write_raw
+from hrnet.data.annotations import (
+    Entry,
+    link_pictures,
+    pictures_folder,
+    read_annotations,
+    write_annotations,
+)
 from hrnet.errors import ConfigError, DataError
 from hrnet.skeletons import Skeleton
 from hrnet.tables import nearest_names
@@ -61,7 +65,7 @@ def merge(
         if new not in skeleton.keypoints:
             hint = nearest_names(new, skeleton.keypoints)
             raise ConfigError(f"skeleton {skeleton.name} has no keypoint {new!r}{hint}")
-    contents = [read_raw(path) for path in paths]
+    contents = [read_annotations(path) for path in paths]
     known = {name for content in contents for c in content["categories"] for name in _names(c)}
     for old in rename:
         if old not in known:
@@ -76,7 +80,7 @@ def merge(
         joined.add(path, content, prefixes[folder])
         for path, content, folder in zip(paths, contents, folders, strict=True)
     ]
-    write_raw({out: joined.content()})
+    write_annotations({out: joined.content()})
     return result
 
 

@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.coco import pictures_folder
-from hrnet.data.pictures import link_pictures
-from hrnet.data.raw import read_raw, write_raw
+from hrnet.data.annotations import (
+    link_pictures,
+    pictures_folder,
+    read_annotations,
+    write_annotations,
+)
 from hrnet.errors import ConfigError, DataError
 
 
@@ -41,11 +44,11 @@ def split(
     file, parts = Path(file), (Path(first), Path(second))
     if len({path.resolve() for path in (file, *parts)}) < 3:
         raise ConfigError("the file to split and the two to write must be three different files")
-    content = read_raw(file)
+    content = read_annotations(file)
     chosen = _choose(file, content["images"], fraction, seed)
     folder = pictures_folder(file, images)
     name = file.absolute().parent.name
-    write_raw(
+    write_annotations(
         {
             part: _part(content, keep, link_pictures(part.parent, {folder: name})[folder])
             for part, keep in zip(parts, (~chosen, chosen), strict=True)

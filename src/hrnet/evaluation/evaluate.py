@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 import hrnet
 from hrnet.data import read_people
-from hrnet.data.coco import WHOLEBODY_PARTS, has_wholebody, pictures_and_categories, read_json
+from hrnet.data.annotations import read_json
+from hrnet.data.coco import WHOLEBODY_PARTS, has_wholebody, pictures_and_categories
 from hrnet.data.people import People
 from hrnet.errors import DataError
 from hrnet.estimator import PoseEstimator

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.coco import AREA_OF_BOX, keypoint_names, read_json
+from hrnet.data.annotations import keypoint_names, read_json
+from hrnet.data.people import AREA_OF_BOX
 from hrnet.errors import DataError
 from hrnet.skeletons import Skeleton
 

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.coco import SCALE_UNIT, read_json
+from hrnet.data.annotations import read_json
+from hrnet.data.coco import SCALE_UNIT
 from hrnet.data.people import People
 from hrnet.detection import LARGEST, SMALLEST
 from hrnet.errors import BoxError, DataError

@@ -4,8 +4,7 @@
 from pathlib import Path
 from typing import Any
 
-from hrnet.data.pictures import link_pictures
-from hrnet.data.raw import read_raw, write_raw
+from hrnet.data.annotations import link_pictures, read_annotations, write_annotations
 from hrnet.errors import DataError
 
 
@@ -31,7 +30,7 @@ def prepare_coco(source: str | Path, out: str | Path) -> dict[Path, int]:
         file = source / "annotations" / f"person_keypoints_{part}2017.json"
         if not file.is_file():
             continue
-        content = read_raw(file)
+        content = read_annotations(file)
         folder = source / f"{part}2017"
         if not folder.is_dir():
             folder = source / "images" / f"{part}2017"
@@ -50,5 +49,5 @@ def prepare_coco(source: str | Path, out: str | Path) -> dict[Path, int]:
         raise DataError(
             f"{source} holds no annotations/person_keypoints_train2017.json or ..._val2017.json"
         )
-    write_raw(contents)
+    write_annotations(contents)
     return {file: len(content["annotations"]) for file, content in contents.items()}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.raw import Entry
+from hrnet.data.annotations import Entry
 
 # What is wrong where it is found, in the order of the report.
 FAULTS = {

@@ -3,24 +3,10 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hrnet.data.annotations import picture_size
 from hrnet.data.people import People
-from hrnet.data.pictures import picture_size
 from hrnet.skeletons import Skeleton
-
-MARGIN = 0.12  # of the longer side of the joints' extent
-
-
-def extent_boxes(keypoints: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Boxes (P, 4) around labelled joints (P, K, 3): their extent and 12 % of its longer side on
-    all sides; NaN where nothing is labelled."""
-    points = np.where(keypoints[..., 2:] > 0, keypoints[..., :2], np.nan)
-    with np.errstate(all="ignore"):
-        low = np.fmin.reduce(points, axis=1)
-        high = np.fmax.reduce(points, axis=1)
-    margin = MARGIN * (high - low).max(axis=1, keepdims=True)
-    return np.concatenate([low - margin, high + margin], axis=1)
 
 
 def coco_content(

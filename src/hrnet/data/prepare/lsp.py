@@ -13,12 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.coco import AREA_OF_BOX
+from hrnet.data.annotations import link_pictures, picture_size, write_annotations
 from hrnet.data.mat import read_mat
-from hrnet.data.people import People
-from hrnet.data.pictures import link_pictures, picture_size
-from hrnet.data.prepared import coco_content, extent_boxes
-from hrnet.data.raw import write_raw
+from hrnet.data.people import AREA_OF_BOX, People, extent_boxes
+from hrnet.data.prepare.content import coco_content
 from hrnet.errors import DataError
 from hrnet.skeletons import load_skeleton
 
@@ -77,7 +75,7 @@ def prepare_lsp(source: str | Path, out: str | Path) -> dict[Path, int]:
                 people, names, description, load_skeleton(SKELETON)
             )
         first_id += len(rows)
-    write_raw(contents)
+    write_annotations(contents)
     return {file: len(content["annotations"]) for file, content in contents.items()}
 
 

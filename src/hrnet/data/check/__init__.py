@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from hrnet.data.check_people import check_people
-from hrnet.data.coco import pictures_folder, used_categories
-from hrnet.data.findings import FAULTS, NOTES, Finding, Found, entry_id, whole_number
-from hrnet.data.raw import Entry, read_raw
+from hrnet.data.annotations import Entry, pictures_folder, read_annotations, used_categories
+from hrnet.data.check.findings import FAULTS, NOTES, Finding, Found, entry_id, whole_number
+from hrnet.data.check.people import check_people
 from hrnet.errors import DataError, HRNetError
 from hrnet.images import read_image
 from hrnet.skeletons import Skeleton, skeleton_of_category
@@ -87,7 +86,7 @@ def check(
     """
     file = Path(file)
     folder = pictures_folder(file, images)
-    content = read_raw(file)
+    content = read_annotations(file)
     if not any("keypoints" in entry for entry in content["annotations"]):
         raise DataError(f"{file} has no keypoints: none of its annotations has any")
     found = Found()

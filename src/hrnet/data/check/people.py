@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.coco import hashable, used_categories
-from hrnet.data.findings import Found, entry_id, numbers
-from hrnet.data.raw import Entry
-from hrnet.data.sides import FEWEST, mirrored_faces, suspected_swaps, swapped_pairs
+from hrnet.data.annotations import Entry, hashable, used_categories
+from hrnet.data.check.findings import Found, entry_id, numbers
+from hrnet.data.check.sides import FEWEST, mirrored_faces, suspected_swaps, swapped_pairs
 from hrnet.skeletons import Skeleton
 
 FAR = 0.5  # of the box's longer side

@@ -1,0 +1,1 @@
+"""Published data sets brought into the form to train on: annotation files and linked pictures."""
