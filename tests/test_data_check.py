@@ -82,12 +82,6 @@ def wrong_size(folder, content, image, person):
     return {"wrong_size": [image["id"]]}
 
 
-def no_keypoint_names(folder, content, image, person):
-    content["categories"].append({"id": 2, "name": "ball", "keypoints": []})
-    person["category_id"] = 2
-    return {"no_keypoint_names": [2], "other_category": [person["id"]]}
-
-
 def other_keypoints(folder, content, image, person):
     content["categories"].append({"id": 3, "name": "woman", "keypoints": COCO.keypoints[::-1]})
     person["category_id"] = 3
@@ -209,14 +203,14 @@ def other_category(folder, content, image, person):
 
 PLANTS = [
     bad_id, duplicate_image_id, duplicate_file_name, bad_picture_entry, missing_picture,
-    broken_picture, wrong_size, no_keypoint_names, other_keypoints, unknown_image,
+    broken_picture, wrong_size, other_keypoints, unknown_image,
     unknown_category, duplicate_annotation_id, bad_box, box_outside, bad_area, bad_keypoints,
     bad_visibility, labelled_at_origin, wrong_num_keypoints, joint_outside_picture,
     joint_far_from_box, all_joints_in_one_place, same_person_twice, suspected_swap,
     box_partly_outside, unlabelled_with_place, nobody_labelled, no_area, crowd,
     picture_without_people, other_category,
 ]  # fmt: skip
-OF_THE_WHOLE_SET = {"sides_swapped", "sides_mirrored", "never_labelled"}
+OF_THE_WHOLE_SET = {"no_keypoint_names", "sides_swapped", "sides_mirrored", "never_labelled"}
 
 
 def test_a_data_set_without_faults_is_clean(tmp_path):
@@ -299,7 +293,8 @@ def test_a_keypoint_that_nobody_has_is_noted(tmp_path):
         ({"area": None}, "no_area"),
         ({"area": "8000"}, "bad_area"),
         ({"area": 10**400}, "bad_area"),
-        ({"keypoints": None}, "bad_keypoints"),
+        ({"keypoints": "50 20 2"}, "bad_keypoints"),
+        ({"keypoints": None}, "nobody_labelled"),
         ({"keypoints": [math.nan] * 51}, "bad_keypoints"),
         ({"keypoints": [10**400] * 51}, "bad_keypoints"),
         ({"image_id": [5]}, "unknown_image"),
@@ -379,13 +374,19 @@ def test_the_skeleton_comes_from_the_category():
     assert skeleton_of_category({"keypoints": []}) is None
 
 
-def test_a_category_that_nobody_is_of_does_not_count(tmp_path):
-    """Some tools put one without keypoints before all others."""
+@pytest.mark.parametrize("used", [False, True])
+def test_a_category_without_keypoints_beside_one_that_has_them(tmp_path, used):
+    """Some tools put one before all others that nobody is of, or export boxes of other things."""
     content = data_set(tmp_path)
-    content["categories"].insert(0, {"id": 0, "name": "pose", "supercategory": "none"})
+    content["categories"].insert(0, {"id": 0, "name": "ball", "supercategory": "none"})
+    expected = {}
+    if used:
+        ball = {"id": 500, "image_id": 1, "category_id": 0, "bbox": [1, 1, 9, 9], "area": 81}
+        content["annotations"].append(ball)
+        expected = {"nobody_labelled": [500], "other_category": [500]}
     file = write(tmp_path, content)
     report = check(file)
-    assert (kinds(report), report.skeleton.name) == ({}, "coco17")
+    assert (kinds(report), report.skeleton.name) == (expected, "coco17")
     assert read_skeleton(file).name == "coco17"
     assert read_coco(file).names == list(COCO.keypoints)
 
@@ -484,6 +485,7 @@ def test_the_sheet_of_a_file_that_names_no_keypoints(tmp_path):
     content = data_set(tmp_path)
     content["categories"] = [{"id": 1, "name": "person"}]
     arguments = [write(tmp_path, content), "--sheet", tmp_path / "sheet.png"]
+    assert kinds(check(arguments[0])) == {"no_keypoint_names": [1]}
     assert "no sheet: " in run(*arguments).output
     result = run(*arguments, "--skeleton", "coco17")
     assert "the person's left is green" in result.output

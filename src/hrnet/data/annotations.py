@@ -60,11 +60,12 @@ def write_annotations(contents: dict[Path, dict[str, Any]]) -> None:
 
 
 def used_categories(content: Any) -> list[dict[str, Any]]:
-    """The categories that there are people of; all, if there are none of any. Some tools add one
-    of their own, without keypoints, that nobody is of."""
+    """The categories that there are people of; all, if there are none of any. Of these only those
+    with keypoints, if there are: tools export labels of other things beside them."""
     used = {hashable(annotation.get("category_id")) for annotation in content["annotations"]}
     categories = content["categories"]
-    return [c for c in categories if hashable(c.get("id")) in used] or categories
+    categories = [c for c in categories if hashable(c.get("id")) in used] or categories
+    return [c for c in categories if c.get("keypoints")] or categories
 
 
 def hashable(value: Any) -> Any:
@@ -82,8 +83,6 @@ def keypoint_names(content: Any) -> list[str]:
         tuple(str(name) for name in category.get("keypoints", ()))
         for category in used_categories(content)
     }
-    if len(lists) > 1:
-        lists.discard(())  # tools export categories of other labels beside that of the keypoints
     if len(lists) != 1:
         raise ValueError(f"the categories have {len(lists)} different lists of keypoints")
     return list(lists.pop())

@@ -45,6 +45,9 @@ def check_people(
         if entry.get("iscrowd") == 1:
             found.add("crowd", id_)
             continue
+        if not entry.get("keypoints"):  # a box alone, as of other things
+            found.add("nobody_labelled", id_, "no keypoints")
+            continue
         _check_box(entry, sizes, found)
         points = numbers(entry.get("keypoints"))
         if points is None or len(points) != length:
