@@ -77,7 +77,7 @@ def test_boxes_are_cleaned_as_in_the_official_code(coco_file):
         ({"keypoints": [float("nan"), 30, 2] + [0] * 48}, "keypoints is not finite"),
         ({"bbox": [float("nan"), 20, 50, 90]}, "bbox or keypoints is not finite"),
         ({"bbox": None}, "not iterable"),
-        ({"keypoints": None}, "not subscriptable"),
+        ({"keypoints": 5}, "not subscriptable"),
         ({"id": 7.5}, "id 7.5 is no whole number"),
         ({"image_id": 8}, "KeyError: 8"),
     ],
