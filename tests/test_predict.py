@@ -542,7 +542,7 @@ def annotations(tmp_path):
         (None, ["there is no annotation file a.json"]),
         ("{", ["a.json cannot be read as JSON"]),
         ("[" * 100_000, ["a.json cannot be read as JSON"]),
-        ("[]", ["a.json is not in COCO's keypoint format"]),
+        ("[]", ["a.json is an empty list"]),
         ("{}", ["not in COCO's keypoint format", "images"]),
         (
             '{"images": [], "categories": [{"keypoints": ["a"]}], "annotations": [5]}',
@@ -557,10 +557,16 @@ def test_an_annotation_file_that_is_none_is_refused(evaluate, tmp_path, content,
 
 
 @pytest.mark.parametrize(
-    "change", [{"area": "x"}, {"bbox": [1, 2, 3]}, {"keypoints": [1, 2, 2]}, {"image_id": 9}]
+    ("change", "part"),
+    [
+        ({"area": "x"}, "is not in COCO's keypoint format"),
+        ({"bbox": [1, 2, 3]}, "annotation 1 cannot be read"),
+        ({"keypoints": [1, 2, 2]}, "is not in COCO's keypoint format"),
+        ({"image_id": 9}, "annotation 1 cannot be read (KeyError: 9)"),
+    ],
 )
-def test_an_annotation_that_is_none_is_refused(evaluate, annotations, change):
-    refused(evaluate("--data", annotations(**change)), "is not in COCO's keypoint format")
+def test_an_annotation_that_is_none_is_refused(evaluate, annotations, change, part):
+    refused(evaluate("--data", annotations(**change)), part)
 
 
 def test_annotations_of_another_size_of_the_picture_name_the_picture(evaluate, annotations):

@@ -63,6 +63,8 @@ def read_mpii(file: str | Path, images: str | Path | None = None) -> People:
     if images is None and folder == file.parent and above.is_dir():
         folder = above
     rows = read_json(file)
+    if rows == []:
+        raise DataError(f"{file} is an empty list; there is nobody to read")
     try:
         people = [_from_json(row) for row in rows]
     except (KeyError, OverflowError, TypeError, ValueError) as error:
