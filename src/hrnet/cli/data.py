@@ -37,8 +37,8 @@ def check(
     from json import dumps
 
     from rich.console import Console
-    from rich.progress import Progress
 
+    from hrnet.cli.progress import progress_bar
     from hrnet.data.check import check as run
     from hrnet.errors import DataError
     from hrnet.files import atomic_write
@@ -47,15 +47,8 @@ def check(
 
     wanted = find_skeleton(skeleton) if skeleton is not None else None
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-    # Elsewhere than on a terminal it would leave an empty line.
-    with Progress(console=errors, disable=not errors.is_terminal, transient=True) as progress:
-        task = progress.add_task("reading pictures")
-        report = run(
-            file,
-            images,
-            skeleton=wanted,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
+    with progress_bar("reading pictures") as progress:
+        report = run(file, images, skeleton=wanted, progress=progress)
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     known = f" ({report.skeleton.name})" if report.skeleton is not None else ""

@@ -57,15 +57,15 @@ def evaluate(
     import json
 
     from rich.console import Console
-    from rich.progress import Progress
     from rich.table import Table
 
+    from hrnet.cli.progress import progress_bar
     from hrnet.errors import ConfigError
     from hrnet.estimator import PoseEstimator
     from hrnet.evaluation.evaluate import evaluate as run
     from hrnet.evaluation.evaluate import evaluate_predictions
     from hrnet.evaluation.predictions import read_predictions
-    from hrnet.evaluation.report import shown, write_report
+    from hrnet.evaluation.report import joint_rows, shown, write_report
     from hrnet.files import atomic_write
     from hrnet.skeletons import find_skeleton
 
@@ -87,17 +87,14 @@ def evaluate(
         )
     else:
         estimator = PoseEstimator(model, weights=weights, device=device, flip_test=flip_test)
-        errors = Console(stderr=True)
-        # Elsewhere than on a terminal it would leave an empty line.
-        with Progress(console=errors, disable=not errors.is_terminal, transient=True) as progress:
-            task = progress.add_task("evaluating")
+        with progress_bar("evaluating") as progress:
             figures = run(
                 estimator,
                 data,
                 images=images,
                 boxes=boxes,
                 protocol=protocol.value,
-                progress=lambda done, total: progress.update(task, completed=done, total=total),
+                progress=progress,
             )
 
     about = figures.protocol
@@ -124,10 +121,8 @@ def evaluate(
         table = Table("joint", box=None, header_style="")
         for name in figures.per_joint:
             table.add_column(name, justify="right")
-        joints = dict.fromkeys(j for column in figures.per_joint.values() for j in column)
-        for joint in joints:
-            values = (column.get(joint, float("nan")) for column in figures.per_joint.values())
-            table.add_row(joint, *(shown(value) for value in values))
+        for row in joint_rows(figures):
+            table.add_row(*row)
         console.print(table)
 
     if save_predictions is not None:

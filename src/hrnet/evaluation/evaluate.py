@@ -185,6 +185,7 @@ def _evaluate(
     protocol: Protocol,
     description: dict[str, Any],
 ) -> Evaluation:
+    content = read_json(Path(file))
     matched = match(people, predictions, skeleton)
     found = matched != NOBODY
     predicted = np.full((len(people), len(skeleton), 2), FAR)
@@ -202,7 +203,7 @@ def _evaluate(
         nms = "extent" if predictions.regions is None else "region"
     rows = predictions.to_coco(boxes=protocol == "mmpose")
     rows = [rows[i] for i in survivors(predictions, skeleton, nms)]
-    figures, by_joint, note = _oks_figures(rows, file, skeleton)
+    figures, by_joint, note = _oks_figures(rows, content, skeleton)
     if by_joint:
         per_joint["AP"] = by_joint
     if note:
@@ -223,7 +224,8 @@ def _evaluate(
             **description,
             "data": str(file),
             "data_sha256": sha256_of(Path(file)),
-            "annotations": _count(file),
+            # Those that nobody is measured by as well: crowds, without labels, with an empty box.
+            "annotations": len(content["annotations"] if isinstance(content, dict) else content),
             "people": len(people),
             "predictions": len(predictions),
             "people_without_prediction": int((~found).sum()),
@@ -238,13 +240,6 @@ def _evaluate(
         matched=matched,
         goodness=_goodness(predicted, people, skeleton),
     )
-
-
-def _count(file: str | Path) -> int:
-    """Annotations in a file, those that nobody is measured by as well: crowds, people without
-    labels or with an empty box."""
-    content = read_json(Path(file))
-    return len(content["annotations"] if isinstance(content, dict) else content)
 
 
 def _share_measures(
@@ -275,11 +270,10 @@ def _distance_measures(
 
 
 def _oks_figures(
-    rows: list[dict[str, Any]], file: str | Path, skeleton: Skeleton
+    rows: list[dict[str, Any]], content: Any, skeleton: Skeleton
 ) -> tuple[dict[str, float], dict[str, float], str]:
     """AP and AR, AP by joint where it is COCO's, and what AP is of where the file has several
     categories; nothing if the data set is not measured by them."""
-    content = read_json(Path(file))
     if skeleton.sigmas is None or not isinstance(content, dict):
         return {}, {}, ""
     if skeleton.name == "coco_wholebody133":

@@ -73,13 +73,7 @@ def markdown(evaluation: Evaluation, pictures: list[Path]) -> str:
     lines = [f"# {protocol['model']} on {Path(protocol['data']).name}", ""]
     lines += _table(["figure", "value"], [[n, shown(v)] for n, v in evaluation.figures.items()])
     if evaluation.per_joint:
-        names = list(evaluation.per_joint)
-        joints = list(dict.fromkeys(j for table in evaluation.per_joint.values() for j in table))
-        rows = [
-            [joint, *(shown(evaluation.per_joint[n].get(joint, math.nan)) for n in names)]
-            for joint in joints
-        ]
-        lines += _table(["joint", *names], rows)
+        lines += _table(["joint", *evaluation.per_joint], joint_rows(evaluation))
     rows = [
         [f"{name} {key}".rstrip(), str(item)]
         for name, value in protocol.items()
@@ -89,6 +83,13 @@ def markdown(evaluation: Evaluation, pictures: list[Path]) -> str:
     for picture in pictures:
         lines += [f"![{picture.stem}]({picture.name})", ""]
     return "\n".join(lines)
+
+
+def joint_rows(evaluation: Evaluation) -> list[list[str]]:
+    """A row a joint: its name, and each figure of `per_joint` as printed."""
+    tables = evaluation.per_joint.values()
+    joints = dict.fromkeys(joint for table in tables for joint in table)
+    return [[joint, *(shown(table.get(joint, math.nan)) for table in tables)] for joint in joints]
 
 
 def shown(value: float) -> str:
