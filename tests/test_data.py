@@ -198,7 +198,7 @@ def drawn(augmentation, keypoints, count):
 def test_augmentation_is_drawn_as_in_the_paper():
     """Scale N(1, 0.35) cut at one deviation, rotation N(0, 45) for 60 %, flips for half."""
     keypoints = np.reshape(annotation(1)["keypoints"], (17, 3))
-    matrices, flips, _ = drawn(Augmentation(half_body=0), keypoints, 4000)
+    matrices, flips, *_ = drawn(Augmentation(half_body=0), keypoints, 4000)
     linear = matrices[..., :2]
     region = 90 * 1.25  # the box's height, padded, in picture pixels
     scale = SIZE[1] / region / np.sqrt(np.abs(np.linalg.det(linear)))
@@ -218,7 +218,7 @@ def test_half_bodies_show_one_half():
     """The upper one in 69 % of the crops; joints 5 to 10 are upper, 11 to 16 lower ones."""
     keypoints = np.reshape(annotation(1)["keypoints"], (17, 3))
     augmentation = Augmentation(half_body=1, scale=0, rotation=0, flip=0)
-    matrices, _, _ = drawn(augmentation, keypoints, 2000)
+    matrices, *_ = drawn(augmentation, keypoints, 2000)
     points = transform_points(matrices, keypoints[:, :2])
     middles = np.stack([points[:, 5:11].mean(1), points[:, 11:].mean(1)], axis=1)
     centred = np.isclose(middles, np.array(SIZE) / 2).all(2)
@@ -237,7 +237,7 @@ def test_what_has_no_half_body_is_cropped_whole(case):
     else:
         keypoints[8 if case == "few joints" else 0 :, 2] = 0
     augmentation = Augmentation(half_body=1, scale=0, rotation=0, flip=0)
-    matrices, _, _ = drawn(augmentation, keypoints, 50)
+    matrices, *_ = drawn(augmentation, keypoints, 50)
     whole = crop_matrices(*crop_regions([20, 20, 70, 110], SIZE), SIZE)
     np.testing.assert_allclose(matrices, np.tile(whole, (50, 1, 1)))
 
@@ -254,6 +254,42 @@ def test_truncation_blackens_and_unlabels_what_lies_beyond(coco_file):
     # A dot just beyond the cut may touch what stays.
     gone = ~visible & (np.arange(17) >= 5)
     assert np.mean(dots_under(crops, points, gone) > 0) < 0.1
+
+
+def test_mosaic_shows_somebody_else_where_the_crop_is_black(coco_file):
+    """There and nowhere else, half the time; whoever it is has no points there."""
+    people = read_coco(coco_file(annotation(1)))
+    settings = {"truncation": 1, "rotation": 0, "scale": 0, "flip": 0}
+    crops, points, visible = crops_of(people, Augmentation(**settings), 200)
+    mixed, *same = crops_of(people, Augmentation(**settings, mosaic=1), 200)
+    assert (same[0] == points).all()
+    assert (same[1] == visible).all()
+    around = crops_of(people, None, 1)[0]  # the only other one here is the same
+    changed = (mixed != crops).any(axis=3)
+    assert (crops[changed] == 0).all()
+    assert (mixed[changed] == np.broadcast_to(around, mixed.shape)[changed]).all()
+    often = changed.any(axis=(1, 2))
+    assert often.sum() > 50
+    half = crops_of(people, Augmentation(**settings, mosaic=0.5), 200)[0]
+    assert (half != crops).any(axis=(1, 2, 3))[often].mean() == pytest.approx(0.5, abs=0.15)
+
+
+def test_colour_changes_the_tones_and_keeps_black_black(coco_file):
+    people = read_coco(coco_file(annotation(1)))
+    settings = {"rotation": 0, "scale": 0, "flip": 0, "half_body": 0}
+    plain = crops_of(people, Augmentation(**settings), 300)[0]
+    tinted = crops_of(people, Augmentation(**settings, color=0.2), 300)[0]
+    assert (tinted[plain == 0] == 0).all()
+    # A level goes through (level / 255) ** gamma * gain, gamma in 0.8 to 1.2; a gain is one
+    # channel's factor, in 0.8 to 1.2 as well, times the mean of the three.
+    level = plain[0].max()
+    row, column = np.argwhere(plain[0, ..., 0] == level)[0]
+    found = tinted[:, row, column].astype(float)
+    share = level / 255
+    assert found.max() <= min(255, 255 * share**0.8 * 1.2**2) + 1
+    assert found.min() >= 255 * share**1.2 * 0.8**2 - 1
+    assert found.std(axis=0).min() > 5
+    assert (found[:, 0] - found[:, 2]).std() > 5  # the channels go ways of their own
 
 
 def whole_picture(file):
@@ -285,7 +321,7 @@ def test_crops_of_reduced_pictures_are_where_those_of_whole_ones_are(large_pictu
     keys = np.stack([np.arange(6), np.zeros(6, int)], axis=1)
     numbers = random_numbers(3, *keys.T)
     augmentation = Augmentation(half_body=0, scale=0.1)
-    maps, flips, _ = random_crops(
+    maps, flips, *_ = random_crops(
         numbers,
         augmentation,
         large_picture.boxes[keys[:, 1]],
@@ -337,7 +373,7 @@ def test_truncation_cuts_reduced_pictures_too(large_picture):
     people = dataclasses.replace(large_picture, keypoints=keypoints)
     augmentation = Augmentation(truncation=1, flip=0, rotation=0, scale=0, half_body=0)
     keys = np.stack([np.arange(200), np.zeros(200, int)], axis=1)
-    maps, _, kept = random_crops(
+    maps, _, kept, *_ = random_crops(
         random_numbers(0, *keys.T),
         augmentation,
         np.repeat(people.boxes, 200, axis=0),

@@ -16,7 +16,7 @@ from hrnet.skeletons import Skeleton
 HALF_BODY_PADDING = 1.5
 UPPER_BODY = 0.6915  # P(N(0, 1) < 0.5), by which the official code chooses
 EDGES = (0.15, 0.15, 0.15, 0.55)  # left, top, right, bottom: how often truncation moves each in
-NUMBERS = 10  # random numbers a crop
+NUMBERS = 16  # random numbers a crop
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -40,6 +40,10 @@ class Augmentation:
             cut by the picture's edge or hidden behind a table: half the time what lies beyond
             goes black and its joints unlabelled. Not in the paper; for data with whole bodies
             only.
+        mosaic: probability that another person's crop shows wherever this one is black, beyond
+            the picture or where truncation cut it. Not in the paper.
+        color: how far brightness, contrast and the balance of the channels change, as a share.
+            Not in the paper.
     """
 
     flip: float = 0.5
@@ -49,6 +53,8 @@ class Augmentation:
     half_body: float = 0.3
     half_body_min_joints: int = 8
     truncation: float = 0.0
+    mosaic: float = 0.0
+    color: float = 0.0
 
 
 class Crops(NamedTuple):
@@ -59,11 +65,15 @@ class Crops(NamedTuple):
         flips: (N,) whether it mirrors.
         kept: (N, 4) x1, y1, x2, y2 in whole pixels, x2 and y2 excluded: the part of the picture
             that stays; far outside of it where all does.
+        behind: (N,) whose crop shows where this one is black, as a share of all people; -1: none.
+        tones: (N, 4) gamma, and the gains of red, green and blue after it.
     """
 
     matrices: Float
     flips: Bool
     kept: Int
+    behind: Float
+    tones: Float
 
 
 def random_numbers(seed: int, draws: Int, people: Int) -> Float:
@@ -96,7 +106,9 @@ def plain_crops(
     matrices = crop_matrices(
         *crop_regions(boxes, input_size, padding), input_size, unbiased=unbiased
     )
-    return Crops(matrices, np.zeros(len(boxes), dtype=bool), _all_kept(len(boxes)))
+    count = len(boxes)
+    flips, behind, tones = np.zeros(count, dtype=bool), np.full(count, -1.0), np.ones((count, 4))
+    return Crops(matrices, flips, _all_kept(count), behind, tones)
 
 
 def random_crops(
@@ -135,7 +147,11 @@ def random_crops(
     matrices = crop_matrices(
         centers, sizes, input_size, rotation=rotation, flip=flips, unbiased=unbiased
     )
-    return Crops(matrices, flips, kept)
+    behind = np.where(u[10] < augmentation.mosaic, u[11], -1.0)
+    # Gamma and gains, no offset: black stays black, as beyond a picture's edge.
+    change = 1 + augmentation.color * (2 * u[12:16] - 1)
+    tones = np.stack([change[0], *(change[1:] * change[1:].mean(axis=0))], axis=1)
+    return Crops(matrices, flips, kept, behind, tones)
 
 
 def _half_bodies(

@@ -101,7 +101,9 @@ class CropDataset(Dataset[Batch]):
         points = transform_points(crops.matrices, keypoints[..., :2]).astype(np.float32)
         points[crops.flips] = points[crops.flips][:, self.skeleton.flip_order]
         visible[crops.flips] = visible[crops.flips][:, self.skeleton.flip_order]
-        pixels = self._cut(crops, people)
+        pixels, blank = self._cut(crops, people)
+        self._show_others(crops, pixels, blank)
+        _change_tones(pixels, crops.tones)
         return Batch(*(torch.from_numpy(array) for array in (pixels, points, visible)))
 
     def _place(self, draws: Keys, people: Keys) -> Crops:
@@ -127,10 +129,25 @@ class CropDataset(Dataset[Batch]):
                 whole[rows] = part
         return crops
 
-    def _cut(self, crops: Crops, people: Keys) -> NDArray[np.uint8]:
-        """Pixels (N, H, W, 3) of crops, picture by picture."""
+    def _show_others(
+        self, crops: Crops, pixels: NDArray[np.uint8], blank: NDArray[np.bool_]
+    ) -> None:
+        """Fill what is blank (N, H, W) with the crops of others, where that was drawn."""
+        rows = np.flatnonzero((crops.behind >= 0) & blank.any(axis=(1, 2)))
+        if len(rows) == 0:
+            return
+        others = (crops.behind[rows] * len(self)).astype(np.int64)
+        around = plain_crops(
+            self.boxes[others], self.input_size, padding=self.padding, unbiased=self.unbiased
+        )
+        shown, _ = self._cut(around, others)
+        pixels[rows] = np.where(blank[rows, ..., None], shown, pixels[rows])
+
+    def _cut(self, crops: Crops, people: Keys) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Pixels (N, H, W, 3) of crops, picture by picture, and where (N, H, W) no picture is."""
         width, height = self.input_size
         pixels = np.empty((len(people), height, width, 3), np.uint8)
+        blank = np.ones((len(people), height, width), np.bool_)
         crop = np.empty((height, width, 4), np.uint8)
         rows_of: dict[int, list[int]] = {}
         for row, picture in enumerate(self.pictures[people].tolist()):
@@ -150,7 +167,20 @@ class CropDataset(Dataset[Batch]):
                     continue
                 cv2.warpAffine(part, matrix, self.input_size, dst=crop, flags=cv2.INTER_LINEAR)
                 cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB, dst=pixels[row])
-        return pixels
+                np.equal(crop[..., 3], 0, out=blank[row])
+        return pixels, blank
+
+
+def _change_tones(pixels: NDArray[np.uint8], tones: NDArray[np.float64]) -> None:
+    """Put every channel of crops (N, H, W, 3) through its curve, in place."""
+    changed = np.flatnonzero((tones != 1).any(axis=1))
+    if len(changed) == 0:
+        return
+    levels = np.linspace(0, 1, 256)[:, None]
+    for row in changed.tolist():
+        curves = 255 * levels ** tones[row, 0] * tones[row, 1:]
+        table = np.rint(curves.clip(0, 255)).astype(np.uint8)
+        pixels[row] = cv2.LUT(pixels[row], table[None])
 
 
 def _kept_part(
