@@ -66,7 +66,7 @@ def recipe(file, skeleton):
 @pytest.mark.parametrize(("name", "skeleton", "figures"), FORMATS)
 def test_from_file_to_sheet(name, skeleton, figures, tmp_path):
     file = real_data(f"formats/{name}.json")
-    weights = train(recipe(file, skeleton), tmp_path / "run")
+    weights = train(recipe(file, skeleton), tmp_path / "run").weights
     log = next((tmp_path / "run").glob("log/*/metrics.csv")).read_text()
     assert "pck" in log.splitlines()[0]
 

@@ -1,5 +1,7 @@
+import hashlib
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,8 +37,13 @@ def test_mse_is_the_official_one():
     for k in range(5):
         p, t = outputs[:, k].reshape(3, -1), targets[:, k].reshape(3, -1)
         expected += 0.5 * np.mean((weights[:, k, None] * p - weights[:, k, None] * t) ** 2) / 5
-    loss = joints_mse(*map(torch.from_numpy, (outputs, targets, weights)))
-    assert loss.item() == pytest.approx(expected)
+    total, count = joints_mse(*map(torch.from_numpy, (outputs, targets, weights)))
+    assert (total / count).item() == pytest.approx(expected)
+
+
+def cross_entropy(*arguments):
+    total, count = joints_cross_entropy(*arguments)
+    return total / count
 
 
 def gaussian(x, y, sigma=1.5):
@@ -49,25 +56,25 @@ def test_cross_entropy_is_least_at_the_target_s_own_logarithm():
     targets = gaussian(9, 12)[None, None]
     logits = targets.clamp(min=1e-30).log()
     weights = torch.ones(1, 1)
-    least = joints_cross_entropy(logits, targets, weights)
+    least = cross_entropy(logits, targets, weights)
     assert least.item() == pytest.approx(math.log(2 * math.pi * math.e * 1.5**2), abs=1e-3)
     noise = torch.randn(targets.shape, generator=torch.Generator().manual_seed(0))
-    assert joints_cross_entropy(logits + 0.1 * noise, targets, weights) > least
+    assert cross_entropy(logits + 0.1 * noise, targets, weights) > least
 
 
 def test_cross_entropy_leaves_out_joints_without_weight_and_outside_of_the_crop():
     targets = torch.stack([gaussian(9, 12), gaussian(4, 5), gaussian(-3, 12)])[None]
     logits = torch.randn(1, 3, 24, 18, generator=torch.Generator().manual_seed(0))
-    loss = joints_cross_entropy(logits, targets, torch.tensor([[1.0, 0.0, 1.0]]))
-    alone = joints_cross_entropy(logits[:, :1], targets[:, :1], torch.ones(1, 1))
+    loss = cross_entropy(logits, targets, torch.tensor([[1.0, 0.0, 1.0]]))
+    alone = cross_entropy(logits[:, :1], targets[:, :1], torch.ones(1, 1))
     assert loss.item() == pytest.approx(alone.item())
 
 
 def test_cross_entropy_of_nobody_is_zero():
     outputs = torch.randn(2, 3, 24, 18, requires_grad=True)
-    loss = joints_cross_entropy(outputs, torch.zeros_like(outputs), torch.zeros(2, 3))
-    loss.backward()
-    assert loss.item() == 0
+    total, count = joints_cross_entropy(outputs, torch.zeros_like(outputs), torch.zeros(2, 3))
+    total.backward()
+    assert (total.item(), count.item()) == (0, 0)
     assert outputs.grad.abs().max() == 0
 
 
@@ -108,7 +115,7 @@ def test_eight_people_are_learnt_by_heart(eight_people, tmp_path):
         "training.learning_rate=4e-3",
     ]
     learnt = recipe(eight_people, *changes)
-    weights = train(learnt, tmp_path / "run")
+    weights = train(learnt, tmp_path / "run").weights
     from hrnet.evaluation.evaluate import evaluate
 
     figures = evaluate(
@@ -125,7 +132,7 @@ def test_eight_people_are_learnt_by_heart(eight_people, tmp_path):
 @pytest.mark.parametrize("changes", [[], ["training.ema=0.9", "training.accumulate=2"]])
 def test_resuming_gives_the_same_weights_as_no_interruption(eight_people, tmp_path, changes):
     """In the middle of an epoch, with shuffling and augmentation."""
-    whole = train(recipe(eight_people, "training.steps=12", *changes), tmp_path / "whole")
+    whole = train(recipe(eight_people, "training.steps=12", *changes), tmp_path / "whole").weights
 
     class Stop(Exception):
         pass
@@ -146,7 +153,7 @@ def test_resuming_gives_the_same_weights_as_no_interruption(eight_people, tmp_pa
         with pytest.raises(Stop):
             train(often, tmp_path / "parts")
     assert not list((tmp_path / "parts").glob("*.safetensors"))
-    resumed = train(often, tmp_path / "parts", resume=True)
+    resumed = train(often, tmp_path / "parts", resume=True).weights
 
     expected, found = load_file(whole), load_file(resumed)
     assert expected.keys() == found.keys()
@@ -154,14 +161,14 @@ def test_resuming_gives_the_same_weights_as_no_interruption(eight_people, tmp_pa
 
 
 def test_a_run_starts_from_weights(eight_people, tmp_path):
-    first = train(recipe(eight_people, "training.steps=1"), tmp_path / "first")
+    first = train(recipe(eight_people, "training.steps=1"), tmp_path / "first").weights
     still = recipe(
         eight_people,
         "training.steps=1",
         f"training.start_from={first}",
         "training.learning_rate=1e-12",
     )
-    second = train(still, tmp_path / "second")
+    second = train(still, tmp_path / "second").weights
     a, b = load_file(first), load_file(second)
     assert torch.allclose(a["conv2.weight"], b["conv2.weight"])
     written = json.loads((tmp_path / "second" / "recipe.json").read_text())
@@ -169,7 +176,7 @@ def test_a_run_starts_from_weights(eight_people, tmp_path):
 
 
 def test_a_run_starts_from_a_file_without_a_head(eight_people, tmp_path):
-    first = load_file(train(recipe(eight_people, "training.steps=1"), tmp_path / "first"))
+    first = load_file(train(recipe(eight_people, "training.steps=1"), tmp_path / "first").weights)
     backbone = tmp_path / "backbone.safetensors"
     save_file({k: t for k, t in first.items() if not k.startswith("final_layer")}, backbone)
     changes = (
@@ -181,7 +188,7 @@ def test_a_run_starts_from_a_file_without_a_head(eight_people, tmp_path):
     with pytest.raises(WeightsError, match="has no pose head"):
         train(recipe(eight_people, *changes), tmp_path / "second")
     skipping = recipe(eight_people, *changes, "training.start_head=skip")
-    second = load_file(train(skipping, tmp_path / "third"))
+    second = load_file(train(skipping, tmp_path / "third").weights)
     assert torch.allclose(first["conv2.weight"], second["conv2.weight"])
     assert not torch.allclose(first["final_layer.weight"], second["final_layer.weight"])
 
@@ -325,3 +332,48 @@ def test_a_recipe_may_extend_another(tmp_path):
     (tmp_path / "none.toml").write_text("extends = 'hrnet_w32_smal_coco17'")
     with pytest.raises(ConfigError, match="did you mean hrnet_w32_small_coco17"):
         load_recipe(f"{tmp_path}/none.toml")
+
+
+def test_a_run_stops_early_with_the_best_weights(eight_people, tmp_path):
+    """Two measurements no better than the first one: three in all."""
+    file = eight_people[1].removeprefix("data.sources=")
+    changes = [
+        f"data.validation={file}",
+        "training.steps=50",
+        "training.validate_every=1",
+        "training.early_stopping=2",
+        "training.learning_rate=1e-12",
+    ]
+    stopped = train(recipe(eight_people, *changes), tmp_path / "run")
+    best = torch.load(tmp_path / "run/checkpoints/best.ckpt", weights_only=True)
+    assert best["global_step"] == 1
+    name = "layer1.0.bn1.running_mean"  # which no rate keeps from moving
+    found = load_file(stopped.weights)[name]
+    assert torch.equal(found, best["state_dict"][f"model.network.{name}"].half())
+    sheets = sorted(p.name for p in (tmp_path / "run/log/pictures").iterdir())
+    assert sheets == ["step_1.jpg", "step_2.jpg", "step_3.jpg"]
+    assert list((tmp_path / "run/log/from_step_0").glob("events.out.tfevents.*"))
+
+    with pytest.raises(ConfigError, match="early_stopping needs people to measure on"):
+        train(recipe(eight_people, "training.early_stopping=2"), tmp_path / "none")
+
+
+def test_a_run_says_what_it_ran_on_and_what_it_reached(eight_people, tmp_path):
+    file = eight_people[1].removeprefix("data.sources=")
+    changes = [f"data.validation={file}", "training.steps=1", "training.seed=7"]
+    trained = train(recipe(eight_people, *changes), tmp_path)
+    assert trained.people == 8
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["seed"] == 7
+    assert record["packages"]["torch"] == torch.__version__.partition("+")[0]
+    folder = eight_people[0].removeprefix("data.root=")
+    digest = hashlib.sha256(Path(folder, "people.json").read_bytes()).hexdigest()
+    assert record["data"] == {"people.json": digest}
+    figures = trained.evaluations["people.json"].figures
+    assert record["reached"]["people.json"]["AP"] == figures["AP"]
+    assert trained.evaluations["people.json"].protocol["flip_test"] is True
+
+
+def test_devices_that_are_not_there_are_refused(eight_people, tmp_path):
+    with pytest.raises(ConfigError, match="cannot train on these devices"):
+        train(recipe(eight_people, "training.steps=1"), tmp_path, device="gpu", devices=64)

@@ -18,6 +18,11 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")
     ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    devices: Annotated[
+        str, typer.Option(help="How many to train on, on each node: a number, or auto.")
+    ] = "auto",
+    nodes: Annotated[int, typer.Option(help="How many nodes there are.")] = 1,
 ) -> None:
     """Train a model as a recipe says."""
     from rich.console import Console
@@ -27,5 +32,6 @@ def train(
     resolved = load_recipe(recipe, changes)
     from hrnet.training.run import train as run
 
-    weights = run(resolved, out, resume=resume)
-    Console(soft_wrap=True, highlight=False, markup=False).print(f"the weights are in {weights}")
+    trained = run(resolved, out, resume=resume, device=device, devices=devices, nodes=nodes)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(f"the weights are in {trained.weights}")

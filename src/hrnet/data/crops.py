@@ -202,16 +202,27 @@ class ChunkSampler(Sampler[Keys]):
     """Keys of a `CropDataset` in chunks, without end: epoch after epoch, each in an order of its
     own that depends on seed, epoch and batch size alone.
 
+    Where several processes train together, each takes its part of every batch of all of them.
+
     Args:
         pictures: (P,) number of each person's picture.
         repeats: (P,) how often an epoch takes each person; every time is another draw.
-        batch_size: a chunk is a multiple of it.
+        batch_size: of all processes together; a chunk is a multiple of it.
         seed: of the order.
-        start: samples to pass over, to go on where an earlier run stopped.
+        start: samples to pass over, to go on where an earlier run stopped; whole batches.
+        process: which of the `processes` takes its part.
     """
 
     def __init__(
-        self, pictures: Keys, repeats: Keys, batch_size: int, *, seed: int, start: int = 0
+        self,
+        pictures: Keys,
+        repeats: Keys,
+        batch_size: int,
+        *,
+        seed: int,
+        start: int = 0,
+        process: int = 0,
+        processes: int = 1,
     ) -> None:
         person = np.repeat(np.arange(len(pictures)), repeats)
         draw = np.concatenate([np.arange(repeat) for repeat in repeats])
@@ -222,6 +233,8 @@ class ChunkSampler(Sampler[Keys]):
         self.chunk_size = batch_size * max(1, CHUNK // batch_size)
         self.seed = seed
         self.start = start
+        self.process = process
+        self.parts = processes, batch_size // processes
 
     def __iter__(self) -> Iterator[Keys]:
         chunk, skip = divmod(self.start, self.chunk_size)
@@ -238,7 +251,8 @@ class ChunkSampler(Sampler[Keys]):
                 if offset == len(order):
                     epoch, offset = epoch + 1, 0
                     order = self._order(epoch)
-            yield np.concatenate(parts)[skip:]
+            batches = np.concatenate(parts)[skip:].reshape(-1, *self.parts, 2)
+            yield batches[:, self.process].reshape(-1, 2)
             chunk, skip = chunk + 1, 0
 
     def _order(self, epoch: int) -> Keys:

@@ -1,20 +1,23 @@
-"""What a network is trained to minimise."""
+"""What a network is trained to minimise: each a sum, and the number of joints to divide it by,
+apart, so that several processes can divide by what all of them have."""
 
 from torch import Tensor
 from torch.nn import functional as F
 
 
-def joints_mse(outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+def joints_mse(outputs: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Half the squared error of heatmaps (N, K, h, w), averaged over all locations and joints.
 
     Joints of weight 0 (N, K) add nothing but count in the average, as in the official
     `JointsMSELoss`.
     """
     error = (outputs.float() - targets).square().mean(dim=(2, 3))
-    return 0.5 * (error * weights.square()).mean()
+    return 0.5 * (error * weights.square()).sum(), error.new_tensor(error.numel())
 
 
-def joints_cross_entropy(outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+def joints_cross_entropy(
+    outputs: Tensor, targets: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor]:
     """Cross-entropy over locations: each joint's logits (N, K, h, w) are one distribution.
 
     The target is the Gaussian heatmap divided by its sum. The average is over the joints that
@@ -27,7 +30,7 @@ def joints_cross_entropy(outputs: Tensor, targets: Tensor, weights: Tensor) -> T
     distribution = targets.flatten(2) / mass.clamp(min=1e-6)[..., None]
     log_probabilities = F.log_softmax(outputs.float().flatten(2), dim=-1)
     loss = -(distribution * log_probabilities).sum(dim=-1)
-    return (loss * inside).sum() / inside.sum().clamp(min=1)
+    return (loss * inside).sum(), inside.sum().to(loss.dtype)
 
 
 LOSSES = {"mse": joints_mse, "cross_entropy": joints_cross_entropy}

@@ -11,6 +11,7 @@ from torch import Tensor
 from hrnet.data.crops import Batch
 from hrnet.evaluation.pck import box_pck, pck
 from hrnet.model import PoseModel
+from hrnet.training.distributed import gather_arrays, mean_over_processes
 from hrnet.training.losses import LOSSES
 from hrnet.training.recipe import TrainingConfig
 from hrnet.zoo.card import ModelCard
@@ -45,20 +46,25 @@ class PoseTraining(pl.LightningModule):
         height, width = crops.shape[1:3]
         targets, weights = self.model.codec.encode(points, visible, (width, height))
         images = self.model.normalise(crops).contiguous(memory_format=torch.channels_last)
-        loss = self.loss(self.model.network(images), targets, weights)
-        self.log("loss", loss, prog_bar=True)
+        total, count = self.loss(self.model.network(images), targets, weights)
+        # Divided by what all processes have on average, as their gradients are averaged.
+        loss = total / mean_over_processes(count).clamp(min=1e-3)
+        self.log("loss", loss, sync_dist=True)
+        self.log("rate", self.config.learning_rate * self.config.rate(self.global_step, self.steps))
         return loss
 
-    def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Predict as in use, with the crops given."""
-        self._predicted.append(self.model(batch.crops).cpu())
+    def validation_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Predict as in use, with the crops given: (N, K, 3) of x and y in the crop, and score."""
+        predicted = self.model(batch.crops)
+        self._predicted.append(predicted.cpu())
         self._true.append(torch.cat([batch.points, batch.visible[..., None]], dim=-1).cpu())
+        return predicted
 
     def on_validation_epoch_end(self) -> None:
         """Log PCK@0.2 of all that was predicted: by the torso, or where the skeleton names none,
         by the part of the crop that a box fills."""
-        predicted = torch.cat(self._predicted).numpy()
-        true = torch.cat(self._true).numpy()
+        predicted = gather_arrays(torch.cat(self._predicted).numpy())
+        true = gather_arrays(torch.cat(self._true).numpy())
         self._predicted.clear()
         self._true.clear()
         if self.skeleton.torso is not None:
@@ -66,7 +72,7 @@ class PoseTraining(pl.LightningModule):
         else:
             boxes = np.array([[0, 0, *self.box_size]]).repeat(len(true), axis=0)
             found = box_pck(predicted, true, boxes, self.skeleton)
-        self.log("pck", found.mean, prog_bar=True)
+        self.log("pck", found.mean, sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The recipe's optimiser, with a rate that changes at every step."""

@@ -27,7 +27,8 @@ class DataSource(_Table):
     """One annotation file in COCO's keypoint format, relative to the recipe's `root`.
 
     Attributes:
-        images: folder of the pictures; by default `images` beside the file, or the file's own.
+        images: folder of the pictures, relative to `root` too; by default `images` beside the
+            file, or the file's own.
         cleaning: of boxes, see `hrnet.data.coco.read_coco`.
         repeat: how often an epoch takes each person.
         truncation: see `hrnet.data.augmentation.Augmentation`.
@@ -80,7 +81,7 @@ class TrainingConfig(_Table):
         start_head: "skip" leaves the head random, where it has other joints or there is none.
         steps: optimiser steps in all; or
         epochs: passes over the data in all.
-        batch_size: people a batch.
+        batch_size: people a batch, in each process.
         accumulate: batches an optimiser step, where memory is too small for a larger one.
         optimizer: "adamw", or "adam" as the official code and MMPose have it. Decay spares batch
             norm and biases.
@@ -89,7 +90,11 @@ class TrainingConfig(_Table):
         milestones: in epochs or steps, whichever the run's length is given in.
         ema: decay a step of the exponential moving average of the weights, which then is what is
             measured and saved; None for none.
+        early_stopping: after so many measurements that were no better than the best before them
+            training ends, and the best one's weights are the result; None for never.
         precision: Lightning's name: "32-true", "bf16-mixed", "16-mixed".
+        sync_batchnorm: batch norm by the statistics of all processes' people.
+        compile: let `torch.compile` make the network faster; the first steps take minutes.
         threads: CPU threads of the training process; None leaves it to PyTorch.
         checkpoint_minutes: time between checkpoints.
         validate_every: steps between measurements on the people to measure on.
@@ -110,7 +115,10 @@ class TrainingConfig(_Table):
     schedule: Literal["cosine", "step"] = "cosine"
     milestones: tuple[int, ...] = ()
     ema: float | None = Field(default=None, gt=0, lt=1)
+    early_stopping: int | None = Field(default=None, ge=1)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    sync_batchnorm: bool = False
+    compile: bool = False
     threads: int | None = Field(default=None, ge=1)
     checkpoint_minutes: float = Field(default=5.0, gt=0)
     validate_every: int = Field(default=1000, ge=1)

@@ -3,43 +3,87 @@
 import json
 import logging
 import math
-from datetime import timedelta
+import platform
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
-from pytorch_lightning.loggers import CSVLogger
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.accelerators import CPUAccelerator
+from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
+import hrnet
 from hrnet.data import read_people
 from hrnet.data.augmentation import Augmentation
 from hrnet.data.crops import Batch, ChunkSampler, CropDataset, TrainingBatches
 from hrnet.data.people import People
 from hrnet.errors import ConfigError, DataError
-from hrnet.files import atomic_write
+from hrnet.estimator import PoseEstimator
+from hrnet.evaluation.evaluate import Evaluation, evaluate
+from hrnet.files import atomic_write, sha256_of
+from hrnet.training.callbacks import (
+    AtomicCheckpoints,
+    RunProgress,
+    StepCheckpoint,
+    ValidationPictures,
+)
+from hrnet.training.distributed import sync_batch_norm
 from hrnet.training.module import PoseTraining
 from hrnet.training.recipe import RECIPES, DataSource, Recipe
 from hrnet.zoo import find_weights
 from hrnet.zoo.loading import load_weights
 from hrnet.zoo.weights import build_model, save_model
 
+PACKAGES = ("torch", "pytorch-lightning", "numpy", "opencv-python-headless")
 
-def train(recipe: Recipe, out: str | Path, *, resume: bool = False) -> Path:
-    """Train as the recipe says.
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a run made.
+
+    Attributes:
+        weights: float16 safetensors that carry the model card. Of several processes the first
+            one writes it.
+        pck: the last measurement while training, in per cent; None where nobody was measured.
+        people: how many were measured.
+        evaluations: by validation file; none in other processes than the first.
+    """
+
+    weights: Path
+    pck: float | None
+    people: int
+    evaluations: dict[str, Evaluation]
+
+
+def train(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    devices: int | str = "auto",
+    nodes: int = 1,
+) -> TrainedModel:
+    """Train as the recipe says, and evaluate on its validation files.
 
     Args:
-        out: folder for checkpoints, the log (`log/from_step_0/metrics.csv`), the resolved recipe
-            (`recipe.json`) and the weights.
+        out: folder for checkpoints, the logs (`log/from_step_0/metrics.csv`, TensorBoard's events,
+            pictures), the resolved recipe (`recipe.json`), what it ran on (`run.json`) and the
+            weights.
         resume: go on from the last checkpoint in `out`.
-
-    Returns:
-        The weights file: float16 safetensors that carry the model card.
+        device: "auto", "cpu", "cuda", ..., Lightning's accelerators.
+        devices: how many on each node, a process each; "auto" for all GPUs, or one process.
+        nodes: how many there are; under torchrun and SLURM too.
 
     Raises:
-        ConfigError: there is nothing to resume.
+        ConfigError: there is nothing to resume, or no such device.
         DataError: annotation files that are missing or do not fit the model's skeleton.
     """
     out = Path(out)
@@ -47,7 +91,7 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False) -> Path:
     checkpoint = out / "checkpoints" / "last.ckpt"
     if resume and not checkpoint.is_file():
         raise ConfigError(f"there is no checkpoint {checkpoint} to resume from")
-    training, held_out = _people(recipe)
+    training, measured = _people(recipe)
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no tips and adverts
     pl.seed_everything(config.seed, verbose=False)
@@ -57,72 +101,161 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False) -> Path:
     if config.start_from is not None:
         load_weights(model.network, find_weights(config.start_from), head=config.start_head)
     model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # not in the stubs
-    samples_per_step = config.batch_size * config.accumulate
+
+    placement: dict[str, Any] = {
+        "accelerator": "gpu" if device == "cuda" else device,
+        "devices": devices,
+        "num_nodes": nodes,
+    }
+    place = _place(placement)
+    process, processes = place.global_rank, place.world_size
+    samples_per_step = config.batch_size * config.accumulate * processes
     steps = config.steps or math.ceil(
         (config.epochs or 1) * _epoch_size(recipe, training) / samples_per_step
     )
-    module = PoseTraining(model, card, config, steps)
-
-    out.mkdir(parents=True, exist_ok=True)
-    with atomic_write(out / "recipe.json") as temporary:
-        temporary.write_text(recipe.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
     done = _steps_done(checkpoint) if resume else 0
+    on_cpu = isinstance(place.accelerator, CPUAccelerator)
     trainer = pl.Trainer(
+        **placement,
+        sync_batchnorm=config.sync_batchnorm and not on_cpu,
         max_steps=steps,
         accumulate_grad_batches=config.accumulate,
         precision=config.precision,
         val_check_interval=config.validate_every * config.accumulate,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
-        log_every_n_steps=20,
-        logger=CSVLogger(out, name="log", version=f"from_step_{done}"),
+        use_distributed_sampler=False,
+        log_every_n_steps=max(1, min(20, steps // 50)),
+        logger=[
+            CSVLogger(out, name="log", version=f"from_step_{done}"),
+            TensorBoardLogger(out, name="log", version=f"from_step_{done}"),
+        ],
         enable_model_summary=False,
-        callbacks=_callbacks(recipe, checkpoint.parent, best=bool(held_out)),
+        enable_progress_bar=False,
+        plugins=[AtomicCheckpoints()],
+        callbacks=_callbacks(recipe, out, steps, measured=bool(measured)),
     )
-    trainer.fit(
-        module,
-        _training_batches(recipe, training, start=done * samples_per_step),
-        _held_out_loader(recipe, held_out) if held_out else None,
-        ckpt_path=str(checkpoint) if resume else None,
-        weights_only=True,
-    )
-    weights = out / f"{card.name}.safetensors"
-    save_model(model.network, card, weights)
-    return weights
-
-
-def _callbacks(recipe: Recipe, folder: Path, *, best: bool) -> list[pl.Callback]:
-    """Checkpoints last.ckpt, by the clock, and best.ckpt, of the best measurement; the average."""
-    config = recipe.training
-    callbacks: list[pl.Callback] = [
-        _StepCheckpoint(
-            dirpath=folder,
-            filename="last",
-            train_time_interval=timedelta(minutes=config.checkpoint_minutes),
-            enable_version_counter=False,
+    if config.sync_batchnorm and on_cpu:
+        sync_batch_norm(model.network)
+    if config.compile:
+        model.network.compile()
+    record = _record(recipe, training, measured, steps, processes)
+    if trainer.is_global_zero:
+        for unfinished in checkpoint.parent.glob(".*.ckpt"):  # of a run that was killed
+            unfinished.unlink()
+        with atomic_write(out / "recipe.json") as temporary:
+            temporary.write_text(recipe.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
+        _write_json(out / "run.json", record)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pytorch_lightning")  # advice on what is meant
+        trainer.fit(
+            PoseTraining(model, card, config, steps),
+            _training_batches(recipe, training, done * samples_per_step, process, processes),
+            _validation_loader(recipe, measured, process, processes) if measured else None,
+            ckpt_path=str(checkpoint) if resume else None,
+            weights_only=True,
         )
+    weights = out / f"{card.name}.safetensors"
+    pck = trainer.callback_metrics.get("pck")
+    evaluations = {}
+    if trainer.is_global_zero:
+        if trainer.should_stop and config.early_stopping is not None:
+            _take_best(model.network, checkpoint.with_name("best.ckpt"))
+        save_model(model.network, card, weights)
+        evaluations = _evaluate(recipe, weights)
+        record["reached"] = {
+            "pck": None if pck is None else float(pck),
+            **{file: evaluation.figures for file, evaluation in evaluations.items()},
+        }
+        _write_json(out / "run.json", record)
+    return TrainedModel(
+        weights, None if pck is None else float(pck), sum(map(len, measured)), evaluations
+    )
+
+
+def _place(placement: dict[str, Any]) -> pl.Trainer:
+    """A trainer of nothing, which knows which process this is, of how many, and on what."""
+    try:
+        return pl.Trainer(
+            **placement, logger=False, enable_checkpointing=False, enable_progress_bar=False
+        )
+    except (MisconfigurationException, ValueError) as error:
+        raise ConfigError(f"cannot train on these devices: {error}") from None
+
+
+def _callbacks(recipe: Recipe, out: Path, steps: int, *, measured: bool) -> list[pl.Callback]:
+    """Checkpoints last.ckpt and, of the best measurement, best.ckpt; the average; progress."""
+    config = recipe.training
+    folder = out / "checkpoints"
+    callbacks: list[pl.Callback] = [
+        StepCheckpoint(folder, config.checkpoint_minutes),
+        RunProgress(steps),
     ]
-    if best:
-        callbacks.append(
+    if measured:
+        callbacks += [
             ModelCheckpoint(
                 dirpath=folder,
                 filename="best",
                 monitor="pck",
                 mode="max",
                 enable_version_counter=False,
+            ),
+            ValidationPictures(out / "log" / "pictures", recipe.model.skeleton),
+        ]
+    if config.early_stopping is not None:
+        if not measured:
+            raise ConfigError(
+                "early_stopping needs people to measure on; give data.validation, or leave it out"
             )
-        )
+        callbacks.append(EarlyStopping("pck", mode="max", patience=config.early_stopping))
     if config.ema is not None:
         callbacks.append(EMAWeightAveraging(decay=config.ema))
     return callbacks
 
 
-class _StepCheckpoint(ModelCheckpoint):
-    """Not between the batches of a step, whose gradients a checkpoint does not hold."""
+def _record(
+    recipe: Recipe, training: list[People], measured: list[People], steps: int, processes: int
+) -> dict[str, Any]:
+    """What a run depends on beside its recipe."""
+    files = [*recipe.data.sources, *recipe.data.validation]
+    return {
+        "schema": 1,
+        "hrnet": hrnet.__version__,
+        "python": platform.python_version(),
+        "packages": {package: version(package) for package in PACKAGES},
+        "machine": platform.machine(),
+        "processes": processes,
+        "steps": steps,
+        "seed": recipe.training.seed,
+        "data": {s.file: sha256_of(Path(recipe.data.root, s.file)) for s in files},
+        "people": {"trained_on": sum(map(len, training)), "measured_on": sum(map(len, measured))},
+    }
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        if (args[-1] + 1) % trainer.accumulate_grad_batches == 0:
-            super().on_train_batch_end(trainer, *args)
+
+def _write_json(file: Path, content: dict[str, Any]) -> None:
+    with atomic_write(file) as temporary:
+        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _take_best(network: torch.nn.Module, checkpoint: Path) -> None:
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    prefix = "model.network."
+    network.load_state_dict(
+        {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
+    )
+
+
+def _evaluate(recipe: Recipe, weights: Path) -> dict[str, Evaluation]:
+    """The weights on every validation file, with true boxes and the flip test."""
+    if not recipe.data.validation:
+        return {}
+    estimator = PoseEstimator(str(weights), flip_test=True)
+    return {
+        source.file: evaluate(
+            estimator, Path(recipe.data.root, source.file), images=_images(recipe, source)
+        )
+        for source in recipe.data.validation
+    }
 
 
 def _epoch_size(recipe: Recipe, people: list[People]) -> int:
@@ -135,7 +268,8 @@ def _people(recipe: Recipe) -> tuple[list[People], list[People]]:
 
     def read(source: DataSource) -> People:
         file = Path(recipe.data.root, source.file)
-        return read_people(file, recipe.model.skeleton, source.images, cleaning=source.cleaning)
+        images = _images(recipe, source)
+        return read_people(file, recipe.model.skeleton, images, cleaning=source.cleaning)
 
     held_out_ids: dict[str, list[int]] = {}
     if recipe.data.held_out is not None:
@@ -153,7 +287,13 @@ def _people(recipe: Recipe) -> tuple[list[People], list[People]]:
     return training, [people for people in measured if len(people)]
 
 
-def _training_batches(recipe: Recipe, people: list[People], start: int) -> TrainingBatches:
+def _images(recipe: Recipe, source: DataSource) -> Path | None:
+    return None if source.images is None else Path(recipe.data.root, source.images)
+
+
+def _training_batches(
+    recipe: Recipe, people: list[People], start: int, process: int, processes: int
+) -> TrainingBatches:
     sources = recipe.data.sources
     augmentations = [
         Augmentation(**recipe.augmentation.model_dump(), truncation=source.truncation)
@@ -163,22 +303,25 @@ def _training_batches(recipe: Recipe, people: list[People], start: int) -> Train
     sampler = ChunkSampler(
         dataset.pictures,
         np.repeat([source.repeat for source in sources], [len(part) for part in people]),
-        recipe.training.batch_size,
+        recipe.training.batch_size * processes,
         seed=recipe.training.seed,
         start=start,
+        process=process,
+        processes=processes,
     )
     return TrainingBatches(dataset, sampler, recipe.training.batch_size, recipe.data.workers)
 
 
-def _held_out_loader(recipe: Recipe, people: list[People]) -> DataLoader[Batch]:
+def _validation_loader(
+    recipe: Recipe, people: list[People], process: int, processes: int
+) -> DataLoader[Batch]:
+    """Everybody once, in one process or another; all have as many batches, of which the last may
+    be smaller, or of nobody."""
     dataset = _dataset(recipe, [(part, None) for part in people])
     keys = np.stack([np.zeros(len(dataset), np.int64), np.arange(len(dataset))], axis=1)
-    size = recipe.training.batch_size
-    return DataLoader(
-        dataset,
-        sampler=[keys[start : start + size] for start in range(0, len(keys), size)],
-        batch_size=None,
-    )
+    most = math.ceil(len(keys) / processes)
+    batches = np.array_split(keys[process::processes], math.ceil(most / recipe.training.batch_size))
+    return DataLoader(dataset, sampler=batches, batch_size=None)
 
 
 def _dataset(recipe: Recipe, sources: list[tuple[People, Augmentation | None]]) -> CropDataset:
