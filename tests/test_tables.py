@@ -74,7 +74,7 @@ def test_unknown_names_are_answered_with_the_nearest():
         load_skeleton("coco_17")
     with refused("did you mean hrnet_w32_small_coco17 or"):
         model_card("hrnet_w32_small_coco")
-    with refused("did you mean hrnet_w32_small_coco17?"):
+    with refused("did you mean hrnet_w32_small_coco17 or"):
         load_recipe("hrnet_small_coco17")
 
 

@@ -1,6 +1,7 @@
 """Recipes: everything that a training run depends on, as one TOML file."""
 
 import math
+import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -14,9 +15,12 @@ from hrnet.errors import ConfigError
 from hrnet.skeletons import find_skeleton
 from hrnet.tables import merged, nearest_names, read_table, validate
 from hrnet.zoo import card_table
-from hrnet.zoo.card import ModelCard
+from hrnet.zoo.card import Figure, ModelCard
 
 RECIPES = files(__package__) / "recipes"
+
+# Keys that make another model, or the same of other data: its figures are not the published ones.
+_OTHER_MODEL = re.compile(r"model(\..*)?|data(\.sources)?")
 
 
 class _Table(BaseModel):
@@ -148,10 +152,17 @@ class Recipe(_Table):
     """A training run. In the file, `extends` may name another recipe, of which it has all that it
     does not say itself. `model` is the card of the model that comes out: in the file, a table with
     a card's keys, or with `card`, the name of one, and the keys to change in it. Its `skeleton` is
-    the name of one, a TOML file, or "data": what the first source's own category describes."""
+    the name of one, a TOML file, or "data": what the first source's own category describes.
+
+    Attributes:
+        description: what it is for, in its first sentence, and what is to be known of it.
+        published: what it is to reach: the figures of the model that a recipe of the package has
+            the name of. They are that model's, not of what this run makes.
+    """
 
     schema_version: Literal[1] = Field(alias="schema")
     description: str = ""
+    published: tuple[Figure, ...] = ()
     model: ModelCard
     data: DataConfig
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -180,7 +191,11 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
     if isinstance(model, dict) and "card" in model:
         changes = {key: value for key, value in model.items() if key != "card"}
         base = card_table(model["card"])
-        for key in ("description", "trained_on", "licence", "source", "weights", "figures"):
+        figures = base.pop("figures", ())
+        keys = [override.partition("=")[0] for override in overrides or []]
+        if name == model["card"] and not any(map(_OTHER_MODEL.fullmatch, keys)):
+            table["published"] = figures
+        for key in ("description", "trained_on", "licence", "source", "weights"):
             base.pop(key, None)  # true of the published model, not of what this run will make
         if "skeleton" in changes:
             base.pop("skeleton")  # another one replaces it whole
