@@ -1,13 +1,18 @@
 """`hrnet train`: from a recipe to a weights file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from hrnet.zoo.card import Figure
+
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name, or a TOML file.")],
+    recipe: Annotated[
+        str | None, typer.Argument(help="A recipe's name (see --list), or a TOML file.")
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Keys to change: training.steps=2000"),
@@ -23,15 +28,73 @@ def train(
         str, typer.Option(help="How many to train on, on each node: a number, or auto.")
     ] = "auto",
     nodes: Annotated[int, typer.Option(help="How many nodes there are.")] = 1,
+    list_: Annotated[
+        bool,
+        typer.Option("--list", help="List the recipes, what each is for, and what it is to reach."),
+    ] = False,
 ) -> None:
     """Train a model as a recipe says."""
     from rich.console import Console
 
+    from hrnet.errors import ConfigError
     from hrnet.training.recipe import load_recipe
 
+    if list_:
+        _list()
+        return
+    if recipe is None:
+        raise ConfigError("say what to train: a name of hrnet train --list, or a TOML file")
     resolved = load_recipe(recipe, changes)
+    from pytorch_lightning.utilities import rank_zero_only
+
+    from hrnet.evaluation.report import shown
     from hrnet.training.run import train as run
 
     trained = run(resolved, out, resume=resume, device=device, devices=devices, nodes=nodes)
+    if rank_zero_only.rank != 0:
+        return  # of several processes one speaks
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(f"the weights are in {trained.weights}")
+    if trained.pck is not None:
+        console.print(f"PCK at the end, on {trained.people} people set aside: {trained.pck:.1f}")
+    for file, evaluation in trained.evaluations.items():
+        about = evaluation.protocol
+        figures = ", ".join(f"{name} {shown(v)}" for name, v in evaluation.figures.items())
+        console.print(
+            f"reached on {file} ({about['people']} people, true boxes, flip test on): {figures}"
+        )
+    for figure in resolved.published:
+        console.print(f"the recipe is for: {_as_text(figure)}")
+
+
+def _as_text(figure: "Figure") -> str:
+    flip = "on" if figure.flip_test else "off"
+    return (
+        f"{figure.metric} {figure.value:g}, {figure.data}, boxes {figure.boxes}, flip test {flip}"
+    )
+
+
+def _list() -> None:
+    """One row a recipe: its name, the first sentence of its description, the published figure."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from hrnet.training.recipe import list_recipes, load_recipe
+
+    rows = []
+    for name in list_recipes():
+        recipe = load_recipe(name)
+        purpose = " ".join(recipe.description.split()).partition(". ")[0].removesuffix(".")
+        figures = [_as_text(figure) for figure in recipe.published[:1]]
+        rows.append((name, purpose, *(figures or [""])))
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        for row in rows:
+            typer.echo("\t".join(row))
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("recipe", "for", "published"):
+        table.add_column(column, no_wrap=column == "recipe")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
