@@ -96,9 +96,9 @@ COCO, MPII = 149_813, 22_246
     ],
 )
 def test_schedules_are_those_of_their_makers(name, people, batch, devices, epoch, rate, warmup):
-    """People with labelled joints in COCO train2017, as pycocotools counts them, and in MPII's
-    train.json. MMPose: the files `td-hm_hrnet-w*` (8xb64 or 8xb32), or for MPII's W32 (which says
-    16 today) `hrnet_w32_mpii_256x256.py` of version 0.x, by which its weights were trained;
+    """The numbers of people are those that the official code trains on of COCO train2017 and of
+    MPII's train.json. MMPose: the files `td-hm_hrnet-w*` (8xb64 or 8xb32), or for MPII's W32
+    (which says 16 today) `hrnet_w32_mpii_256x256.py` of version 0.x, from when its weights are;
     Adam without decay, linear warm-up. Official: BATCH_SIZE_PER_GPU, GPUS and LR of
     `experiments/{coco,mpii}/hrnet/*.yaml`; its WD is never given to Adam."""
     training = load_recipe(name).training
