@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,8 @@ def test_two_processes_train_and_measure_as_one_does(seven_people, tmp_path):
         [*command, *keys, *options], capture_output=True, text=True, check=True, timeout=300
     )
     assert finished.stdout.count("the weights are in") == 1
+    line = r"reached on people.json \(7 people, true boxes, flip test on\): AP 0\.\d{3}, "
+    assert len(re.findall(line, finished.stdout)) == 1
 
     first, second = measured(tmp_path / "one"), measured(tmp_path / "two")
     assert len(first["loss"]) == 4

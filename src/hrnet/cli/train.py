@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from hrnet.training.run import TrainedModel
     from hrnet.zoo.card import Figure
 
 
@@ -34,8 +35,6 @@ def train(
     ] = False,
 ) -> None:
     """Train a model as a recipe says."""
-    from rich.console import Console
-
     from hrnet.errors import ConfigError
     from hrnet.training.recipe import load_recipe
 
@@ -47,23 +46,27 @@ def train(
     resolved = load_recipe(recipe, changes)
     from pytorch_lightning.utilities import rank_zero_only
 
-    from hrnet.evaluation.report import shown
     from hrnet.training.run import train as run
 
     trained = run(resolved, out, resume=resume, device=device, devices=devices, nodes=nodes)
-    if rank_zero_only.rank != 0:
-        return  # of several processes one speaks
+    rank_zero_only(_report)(trained, resolved.published)  # of several processes one speaks
+
+
+def _report(trained: "TrainedModel", published: "tuple[Figure, ...]") -> None:
+    """What was reached, beside what the recipe is for."""
+    from rich.console import Console
+
+    from hrnet.evaluation.report import shown
+
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(f"the weights are in {trained.weights}")
     if trained.pck is not None:
         console.print(f"PCK at the end, on {trained.people} people set aside: {trained.pck:.1f}")
     for file, evaluation in trained.evaluations.items():
-        about = evaluation.protocol
+        people = evaluation.protocol["people"]
         figures = ", ".join(f"{name} {shown(v)}" for name, v in evaluation.figures.items())
-        console.print(
-            f"reached on {file} ({about['people']} people, true boxes, flip test on): {figures}"
-        )
-    for figure in resolved.published:
+        console.print(f"reached on {file} ({people} people, true boxes, flip test on): {figures}")
+    for figure in published:
         console.print(f"the recipe is for: {_as_text(figure)}")
 
 
