@@ -6,14 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import hrnet
 from hrnet.errors import ConfigError, DataError, WeightsError
-from hrnet.skeletons import load_skeleton
+from hrnet.skeletons import load_skeleton, skeleton_of_names
 from hrnet.training.losses import joints_cross_entropy, joints_mse
+from hrnet.training.module import PoseTraining, layer_depth
 from hrnet.training.recipe import TrainingConfig, load_recipe
 from hrnet.training.run import train
+from hrnet.training.start import load_start
+from hrnet.zoo import model_card
+from hrnet.zoo.weights import build_model
 from real_data import real_data
 
 SMALL = [
@@ -129,15 +134,20 @@ def test_eight_people_are_learnt_by_heart(eight_people, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [[], ["training.ema=0.9", "training.accumulate=2"]])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [],
+        ["training.ema=0.9", "training.accumulate=2"],
+        ["training.layer_decay=0.5", "training.head_first_steps=9"],  # all learn after resuming
+    ],
+)
 def test_resuming_gives_the_same_weights_as_no_interruption(eight_people, tmp_path, changes):
     """In the middle of an epoch, with shuffling and augmentation."""
     whole = train(recipe(eight_people, "training.steps=12", *changes), tmp_path / "whole").weights
 
     class Stop(Exception):
         pass
-
-    from hrnet.training.module import PoseTraining
 
     step = PoseTraining.training_step
 
@@ -191,6 +201,44 @@ def test_a_run_starts_from_a_file_without_a_head(eight_people, tmp_path):
     second = load_file(train(skipping, tmp_path / "third").weights)
     assert torch.allclose(first["conv2.weight"], second["conv2.weight"])
     assert not torch.allclose(first["final_layer.weight"], second["final_layer.weight"])
+
+
+def start(weights, skeleton):
+    """The packaged network with another skeleton's head, before and after the start by name."""
+    card = model_card("hrnet_w32_small_coco17").model_copy(update={"skeleton": skeleton})
+    network = build_model(card).network
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    config = TrainingConfig(steps=1, start_from=str(weights), start_head="by_name")
+    load_start(network, card, config)
+    return before, network.state_dict()
+
+
+def test_a_start_by_name_takes_over_the_heatmaps_that_both_have(weights_file, tmp_path):
+    """12 of Leeds Sports Pose's 14, in another order; neck and head_top are not COCO's."""
+    given = load_file(weights_file)
+    given["final_layer.bias"] += torch.arange(17)  # not all of them zero
+    with safe_open(weights_file, "pt") as content:
+        save_file(given, tmp_path / "x.safetensors", metadata=content.metadata())
+    before, after = start(tmp_path / "x.safetensors", load_skeleton("lsp14"))
+    assert torch.equal(after["conv2.weight"], given["conv2.weight"].float())
+    for key in ("final_layer.weight", "final_layer.bias"):
+        found, own, theirs = after[key], before[key], given[key].float()
+        assert torch.equal(found[0], theirs[16])  # right_ankle
+        assert torch.equal(found[9], theirs[5])  # left_shoulder
+        assert torch.equal(found[[12, 13]], own[[12, 13]])
+
+
+def test_a_start_by_name_without_any_in_common_leaves_the_head(weights_file):
+    names = skeleton_of_names("arrow", ["tip", "left_wing", "right_wing"])
+    before, after = start(weights_file, names)
+    assert torch.equal(after["final_layer.weight"], before["final_layer.weight"])
+    assert not torch.equal(after["conv2.weight"], before["conv2.weight"])
+
+
+def test_a_start_by_name_needs_the_names(weights_file, tmp_path):
+    save_file(load_file(weights_file), tmp_path / "bare.safetensors")  # no card
+    with pytest.raises(ConfigError, match=r"which keypoints .*bare.* has, .*start_head=skip"):
+        start(tmp_path / "bare.safetensors", load_skeleton("lsp14"))
 
 
 def test_nothing_to_resume_and_other_keypoints_are_refused(eight_people, tmp_path):
@@ -286,6 +334,72 @@ def test_the_rate_falls_at_the_official_milestones():
     np.testing.assert_allclose(found, np.repeat([1, 0.1, 0.01], [1700, 300, 100]))
 
 
+def rates_by_part(config):
+    """At each of ten steps {attribute of the network: rate}, by the optimiser's own groups."""
+    card = model_card("hrnet_w32_small_coco17")
+    training = PoseTraining(build_model(card), card, config, 10)
+    chosen = training.configure_optimizers()
+    optimizer, scheduler = chosen["optimizer"], chosen["lr_scheduler"]["scheduler"]
+    names = {p: name.partition(".")[0] for name, p in training.model.network.named_parameters()}
+    found = []
+    for _ in range(10):
+        part_rates = [(names[p], g["lr"]) for g in optimizer.param_groups for p in g["params"]]
+        assert len(part_rates) == len(names)  # each parameter once
+        assert len(set(part_rates)) == len({name for name, _ in part_rates})
+        found.append(dict(part_rates))
+        optimizer.step()
+        scheduler.step()
+    return found, optimizer
+
+
+def test_the_rate_falls_by_layer_decay_from_the_head_to_the_stem():
+    config = TrainingConfig(steps=10, learning_rate=1.0, warmup_steps=2, layer_decay=0.5)
+    found, _ = rates_by_part(config)
+    parts = {
+        "final_layer": 1,
+        "stage4": 1 / 2,
+        "stage3": 1 / 4,
+        "transition3": 1 / 4,
+        "stage2": 1 / 8,
+        "transition2": 1 / 8,
+        "layer1": 1 / 16,
+        "transition1": 1 / 16,
+        **dict.fromkeys(["conv1", "bn1", "conv2", "bn2"], 1 / 32),
+    }
+    assert found[0] == {part: rate / 2 for part, rate in parts.items()}
+    assert found[1] == found[2] == parts
+    assert found[6] == pytest.approx({part: rate / 2 for part, rate in parts.items()})
+
+
+def test_of_two_layer_heads_both_layers_are_the_head():
+    assert [layer_depth(name) for name in ("head.0.weight", "final_layer.bias")] == [0, 0]
+
+
+def test_the_head_learns_first_and_the_rest_joins_the_schedule_where_it_is():
+    """cos^2(pi / 8) at a quarter of the half cosine's way, cos^2(3 pi / 16) at three eighths."""
+    config = TrainingConfig(steps=10, learning_rate=1.0, warmup_steps=2, head_first_steps=4)
+    found, _ = rates_by_part(config)
+    quarter, three_eighths = math.cos(math.pi / 8) ** 2, math.cos(3 * math.pi / 16) ** 2
+    head = [rates["final_layer"] for rates in found[:7]]
+    assert head == pytest.approx(
+        [0.5, 1, 1, math.cos(math.pi / 16) ** 2, quarter, three_eighths, 0.5]
+    )
+    for part in found[0].keys() - {"final_layer"}:
+        rest = [rates[part] for rates in found[:7]]
+        assert rest == pytest.approx([0, 0, 0, 0, quarter / 2, three_eighths, 0.5])
+
+
+@pytest.mark.parametrize(("decay", "groups"), [(1.0, 2), (0.5, 12)])
+def test_batch_norm_and_biases_go_without_decay_in_every_group(decay, groups):
+    """With one rate the groups are two: checkpoints of earlier runs have these."""
+    config = TrainingConfig(steps=10, weight_decay=0.1, layer_decay=decay)
+    _, optimizer = rates_by_part(config)
+    assert len(optimizer.param_groups) == groups
+    for group in optimizer.param_groups:
+        convolutions = {parameter.ndim == 4 for parameter in group["params"]}
+        assert convolutions == {group["weight_decay"] == 0.1}
+
+
 def test_epochs_are_as_many_steps_as_they_take(eight_people, tmp_path):
     """8 people in batches of 4, two of them a step, 3 times."""
     changes = ["training.accumulate=2", "training.checkpoint_minutes=1e-6"]
@@ -377,3 +491,32 @@ def test_a_run_says_what_it_ran_on_and_what_it_reached(eight_people, tmp_path):
 def test_devices_that_are_not_there_are_refused(eight_people, tmp_path):
     with pytest.raises(ConfigError, match="cannot train on these devices"):
         train(recipe(eight_people, "training.steps=1"), tmp_path, device="gpu", devices=64)
+
+
+ARROWS = {
+    "images": [],
+    "annotations": [],
+    "categories": [{"id": 1, "name": "arrow", "keypoints": ["tip", "left_wing", "right_wing"]}],
+}
+
+
+def test_the_recipes_for_fine_tuning_take_the_points_of_the_data(tmp_path):
+    (tmp_path / "arrows.json").write_text(json.dumps(ARROWS))
+    data = [f"data.root={tmp_path}", 'data.sources=[{file="arrows.json"}]']
+    everything, head_first = (
+        load_recipe(name, data) for name in ("finetune", "finetune_head_first")
+    )
+    assert everything.model.skeleton.keypoints == ("tip", "left_wing", "right_wing")
+    assert everything.model.output == "logits"
+    assert everything.training.head_first_steps == 0
+    assert 0 < head_first.training.head_first_steps < head_first.training.steps
+    same = everything.training.model_dump(exclude={"head_first_steps"})
+    assert head_first.training.model_dump(exclude={"head_first_steps"}) == same
+
+
+@pytest.mark.parametrize("changes", [[], ["data.root=/x", "model.skeleton=lsp14"]])
+def test_a_recipe_without_data_asks_for_them(changes):
+    with pytest.raises(
+        ConfigError, match=r"finetune does not say what .*; give data.sources, such"
+    ):
+        load_recipe("finetune", changes)

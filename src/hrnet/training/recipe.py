@@ -82,7 +82,9 @@ class TrainingConfig(_Table):
         loss: "mse", the official masked squared error, or "cross_entropy" over locations.
         start_from: what to start from: a weights file, URL, "hf:owner/name", or the name of a
             model or of an ImageNet initialisation (hrnet_w32_imagenet); None for random weights.
-        start_head: "skip" leaves the head random, where it has other joints or there is none.
+        start_head: "skip" leaves the head random, where it has other joints or there is none;
+            "by_name" takes over the heatmaps of the keypoints that both models have, by their
+            names, and leaves the others random.
         steps: optimiser steps in all; or
         epochs: passes over the data in all.
         batch_size: people a batch, in each process.
@@ -92,6 +94,12 @@ class TrainingConfig(_Table):
         schedule: the rate rises linearly for `warmup_steps`, then falls to zero along half a
             "cosine", or to a tenth at each of the `milestones` ("step").
         milestones: in epochs or steps, whichever the run's length is given in.
+        layer_decay: each part of the network has the rate of the part after it times this: stem;
+            layer1 and transition1; stage2 and transition2; stage3 and transition3; stage4; head,
+            at the full rate.
+        head_first_steps: for so many steps the rate of all but the head is zero; then it rises for
+            `warmup_steps` to where the run's schedule is by then. (Batch norm's averages follow
+            the data from the start, and such a step takes as long as another.)
         ema: decay a step of the exponential moving average of the weights, which then is what is
             measured and saved; None for none.
         early_stopping: after so many measurements that were no better than the best before them
@@ -106,7 +114,7 @@ class TrainingConfig(_Table):
 
     loss: Literal["mse", "cross_entropy"] = "mse"
     start_from: str | None = None
-    start_head: Literal["load", "skip"] = "load"
+    start_head: Literal["load", "skip", "by_name"] = "load"
     seed: int = 0
     steps: int | None = Field(default=None, ge=1)
     epochs: int | None = Field(default=None, ge=1)
@@ -118,6 +126,8 @@ class TrainingConfig(_Table):
     warmup_steps: int = Field(default=500, ge=0)
     schedule: Literal["cosine", "step"] = "cosine"
     milestones: tuple[int, ...] = ()
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    head_first_steps: int = Field(default=0, ge=0)
     ema: float | None = Field(default=None, gt=0, lt=1)
     early_stopping: int | None = Field(default=None, ge=1)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
@@ -137,10 +147,20 @@ class TrainingConfig(_Table):
             raise ValueError("weight_decay is for adamw; the official Adam has none")
         return self
 
-    def rate(self, step: int, steps: int) -> float:
-        """The factor on the learning rate at one of the run's optimiser steps."""
+    def rate(self, step: int, steps: int, *, start: int = 0) -> float:
+        """The factor on the learning rate at one of the run's optimiser steps.
+
+        It is the run's own, whatever begins when: what begins to learn at `start` only has its
+        rise to the run's rate then.
+        """
+        if step < start:
+            return 0.0
+        rise = min(1.0, (step - start + 1) / max(1, self.warmup_steps))
+        return rise * self._fall(step, steps)
+
+    def _fall(self, step: int, steps: int) -> float:
         if step < self.warmup_steps:
-            return (step + 1) / self.warmup_steps
+            return 1.0
         if self.schedule == "step":
             passed = step / steps * (self.epochs or self.steps or 1)
             return float(0.1 ** sum(passed >= milestone for milestone in self.milestones))
@@ -187,6 +207,12 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
     table = _table(name)
     for override in overrides or []:
         table = _apply(table, override)
+    data = table.get("data", {})
+    if isinstance(data, dict) and "sources" not in data:
+        raise ConfigError(
+            f"recipe {name} does not say what to train on; give data.sources, such as "
+            "'data.sources=[{file=\"my/train.json\"}]'"
+        )
     model = table.get("model")
     if isinstance(model, dict) and "card" in model:
         changes = {key: value for key, value in model.items() if key != "card"}

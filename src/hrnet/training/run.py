@@ -37,8 +37,7 @@ from hrnet.training.callbacks import (
 from hrnet.training.distributed import sync_batch_norm
 from hrnet.training.module import PoseTraining
 from hrnet.training.recipe import RECIPES, DataSource, Recipe
-from hrnet.zoo import find_weights
-from hrnet.zoo.loading import load_weights
+from hrnet.training.start import load_start
 from hrnet.zoo.weights import build_model, save_model
 
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "opencv-python-headless")
@@ -98,8 +97,7 @@ def train(
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     model = build_model(card)
-    if config.start_from is not None:
-        load_weights(model.network, find_weights(config.start_from), head=config.start_head)
+    load_start(model.network, card, config)
     model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # not in the stubs
 
     placement: dict[str, Any] = {
