@@ -514,9 +514,8 @@ def test_the_recipes_for_fine_tuning_take_the_points_of_the_data(tmp_path):
     assert head_first.training.model_dump(exclude={"head_first_steps"}) == same
 
 
-@pytest.mark.parametrize("changes", [[], ["data.root=/x", "model.skeleton=lsp14"]])
-def test_a_recipe_without_data_asks_for_them(changes):
-    with pytest.raises(
-        ConfigError, match=r"finetune does not say what .*; give data.sources, such"
-    ):
-        load_recipe("finetune", changes)
+@pytest.mark.parametrize("changes", [[], ["data.root=/x"], ["data.sources=[]"]])
+def test_training_asks_for_data_where_a_recipe_leaves_them_to_the_user(tmp_path, changes):
+    with pytest.raises(ConfigError, match="leaves it to you .* give data.sources, such as"):
+        train(load_recipe("finetune", changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

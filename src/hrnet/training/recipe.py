@@ -50,13 +50,14 @@ class DataConfig(_Table):
 
     Attributes:
         root: folder that the sources' files are relative to.
+        sources: a recipe for any data leaves them to be given: without them nothing is trained.
         validation: whom to measure on while training; repeat and truncation do nothing there.
         held_out: JSON file in the package's folder of recipes, {source file: [annotation ids]}:
             people of the sources who are kept from training and measured on.
     """
 
     root: str = "."
-    sources: tuple[DataSource, ...] = Field(min_length=1)
+    sources: tuple[DataSource, ...] = ()
     validation: tuple[DataSource, ...] = ()
     held_out: str | None = None
     workers: int = Field(default=1, ge=0)
@@ -172,7 +173,8 @@ class Recipe(_Table):
     """A training run. In the file, `extends` may name another recipe, of which it has all that it
     does not say itself. `model` is the card of the model that comes out: in the file, a table with
     a card's keys, or with `card`, the name of one, and the keys to change in it. Its `skeleton` is
-    the name of one, a TOML file, or "data": what the first source's own category describes.
+    the name of one, a TOML file, or "data": what the first source's own category describes (and
+    as long as there is no source, the card's).
 
     Attributes:
         description: what it is for, in its first sentence, and what is to be known of it.
@@ -184,7 +186,7 @@ class Recipe(_Table):
     description: str = ""
     published: tuple[Figure, ...] = ()
     model: ModelCard
-    data: DataConfig
+    data: DataConfig = DataConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     training: TrainingConfig
 
@@ -207,13 +209,10 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
     table = _table(name)
     for override in overrides or []:
         table = _apply(table, override)
-    data = table.get("data", {})
-    if isinstance(data, dict) and "sources" not in data:
-        raise ConfigError(
-            f"recipe {name} does not say what to train on; give data.sources, such as "
-            "'data.sources=[{file=\"my/train.json\"}]'"
-        )
-    model = table.get("model")
+    model, data = table.get("model"), table.get("data")
+    data_given = isinstance(data, dict) and data.get("sources")
+    if isinstance(model, dict) and model.get("skeleton") == "data" and not data_given:
+        model = table["model"] = {key: value for key, value in model.items() if key != "skeleton"}
     if isinstance(model, dict) and "card" in model:
         changes = {key: value for key, value in model.items() if key != "card"}
         base = card_table(model["card"])

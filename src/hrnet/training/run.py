@@ -82,7 +82,7 @@ def train(
         nodes: how many there are; under torchrun and SLURM too.
 
     Raises:
-        ConfigError: there is nothing to resume, or no such device.
+        ConfigError: there is nothing to resume, no such device, or the recipe names no data.
         DataError: annotation files that are missing or do not fit the model's skeleton.
     """
     out = Path(out)
@@ -263,6 +263,11 @@ def _epoch_size(recipe: Recipe, people: list[People]) -> int:
 
 def _people(recipe: Recipe) -> tuple[list[People], list[People]]:
     """Each source's people: those to train on, those to measure on."""
+    if not recipe.data.sources:
+        raise ConfigError(
+            "the recipe leaves it to you what to train on: give data.sources, such as "
+            "'data.sources=[{file=\"my/train.json\"}]'"
+        )
 
     def read(source: DataSource) -> People:
         file = Path(recipe.data.root, source.file)
