@@ -1,5 +1,6 @@
 """What the documents say is so: of the models what the cards say, and commands as printed."""
 
+import csv
 import importlib.util
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hrnet.images import read_image
+from real_data import real_data
 
 ROOT = Path(__file__).parents[1]
 spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "make_model_tables.py")
@@ -33,6 +35,21 @@ def blocks(page, language):
     return [code for marked, code in found if marked == language]
 
 
+def run_commands(page, folder):
+    """Run a page's commands in a folder, as printed."""
+    (folder / "docs").symlink_to(ROOT / "docs", target_is_directory=True)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    for command in blocks(page, ""):
+        result = subprocess.run(
+            ["bash", "-ec", command],
+            cwd=folder,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+
+
 def test_the_files_that_the_walk_shows_are_those_of_the_repository():
     shown = blocks("own_data.md", "toml")
     files = [ROOT / "docs" / "kites" / name for name in ("kite.toml", "kites.toml")]
@@ -43,17 +60,7 @@ def test_the_files_that_the_walk_shows_are_those_of_the_repository():
 @pytest.mark.slow
 def test_the_walk_through_data_of_one_s_own_works_as_written(tmp_path):
     """From nothing to trained, measured and drawn, by the page's own commands."""
-    (tmp_path / "docs").symlink_to(ROOT / "docs", target_is_directory=True)
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    for command in blocks("own_data.md", ""):
-        result = subprocess.run(
-            ["bash", "-ec", command],
-            cwd=tmp_path,
-            env={**os.environ, "PATH": path},
-            capture_output=True,
-            text=True,
-        )
-        assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+    run_commands("own_data.md", tmp_path)
     report = json.loads((tmp_path / "runs/kites/report/figures.json").read_text())
     assert report["figures"]["PCK@0.2"] > 90
     assert report["figures"]["AP"] > 0.5
@@ -68,3 +75,25 @@ def test_the_walk_through_data_of_one_s_own_works_as_written(tmp_path):
         text=True,
     )
     assert found.stdout == "(1, 5, 2)\n", found.stderr
+
+
+@pytest.mark.slow
+def test_fine_tuning_as_written_reaches_what_training_from_nothing_does_not(tmp_path):
+    """Of the same people in the same steps."""
+    (tmp_path / "DATA").symlink_to(real_data("lsp").parent, target_is_directory=True)
+    run_commands("finetuning.md", tmp_path)
+    last = {}
+    for run in ("all_layers", "head_first", "from_nothing"):
+        log = tmp_path / "runs" / run / "log" / "from_step_0" / "metrics.csv"
+        with log.open() as rows:
+            last[run] = [float(row["pck"]) for row in csv.DictReader(rows) if row["pck"]]
+        assert len(last[run]) == 4, "measured every 25 of 100 steps"
+    assert last["all_layers"][-1] > 65
+    assert last["head_first"][-1] > 65
+    assert last["from_nothing"][-1] < 30
+    report = json.loads((tmp_path / "runs/all_layers/report/figures.json").read_text())
+    assert report["protocol"]["people"] == 500
+    assert report["figures"]["PCK@0.2"] > 72
+    new = [report["per_joint"]["PCK@0.2"][name] for name in ("neck", "head_top")]
+    assert min(new) > 85
+    assert read_image(tmp_path / "runs/curves.png").shape == (300, 520, 3)
