@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hrnet.files import atomic_write
 from hrnet.training.recipe import list_recipes, load_recipe
-from hrnet.zoo import model_card
+from hrnet.zoo import list_models, model_card
 
 PAGE = Path(__file__).with_name("recipes.md")
 TEXT = """\
@@ -49,7 +49,8 @@ devices, at the rate of W32 with 64. While training, PCK is measured on the anno
 for the published figure, `hrnet evaluate` takes a detector's with `--boxes FILE`, and
 `--flip-test`.
 
-The packaged model's recipe is one of the [four legs](packaged-model.md) that it took.
+The packaged model's recipe is the first of the [legs](packaged-model.md) that it took. `finetune`
+and `finetune_head_first` are for [points of one's own](finetuning.md).
 
 | recipe | data | input | codec | batch x devices | epochs | published |
 |---|---|---|---|---|---|---|
@@ -78,7 +79,7 @@ def row(name: str) -> str:
 
 
 def page() -> str:
-    return TEXT + "".join(map(row, list_recipes())) + END
+    return TEXT + "".join(row(name) for name in list_recipes() if name in list_models()) + END
 
 
 def main() -> None:

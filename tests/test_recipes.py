@@ -29,7 +29,8 @@ make_recipe_table = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(make_recipe_table)
 
 PACKAGED = "hrnet_w32_small_coco17"
-PUBLISHED = [name for name in list_recipes() if name != PACKAGED]
+FINE_TUNING = ("finetune", "finetune_head_first")
+PUBLISHED = [name for name in list_recipes() if name not in (PACKAGED, *FINE_TUNING)]
 WITH_RECIPE = re.compile(
     r"hrnet_w(32|48)_(coco|coco_wholebody|mpii|crowdpose|ap10k)_\d+x\d+(_dark|_udp|_official)?"
 )

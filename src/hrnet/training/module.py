@@ -50,6 +50,7 @@ class PoseTraining(pl.LightningModule):
         super().__init__()
         self.steps = steps
         self.model = model
+        model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # not in the stubs
         self.skeleton = card.skeleton
         self.box_size = np.array(card.input_size) / card.padding
         self.config = config
@@ -111,7 +112,8 @@ class PoseTraining(pl.LightningModule):
                     "weight_decay": config.weight_decay if decays else 0.0,
                 }
                 for (rate, _, decays), parameters in groups.items()
-            ]
+            ],
+            fused=True,  # one pass over the weights, on CPU and GPU alike
         )
 
         def factor(start: int) -> Callable[[int], float]:

@@ -98,7 +98,6 @@ def train(
         torch.set_num_threads(config.threads)
     model = build_model(card)
     load_start(model.network, card, config)
-    model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # not in the stubs
 
     placement: dict[str, Any] = {
         "accelerator": "gpu" if device == "cuda" else device,
