@@ -287,7 +287,7 @@ def test_a_recipe_trains_on_coco_as_it_is_unpacked(tmp_path, monkeypatch):
     recipe = load_recipe("hrnet_w32_coco_256x192", tiny)
     start = build_model(recipe.model).network.state_dict()
     save_file({k: t for k, t in start.items() if "final_layer" not in k}, "start.safetensors")
-    weights = train(recipe, tmp_path / "run")
+    weights = train(recipe, tmp_path / "run").weights
 
     with safe_open(weights, framework="pt") as file:
         card = json.loads(file.metadata()["hrnet_card"])
