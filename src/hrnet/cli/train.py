@@ -61,7 +61,7 @@ def _report(trained: "TrainedModel", published: "tuple[Figure, ...]") -> None:
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(f"the weights are in {trained.weights}")
     if trained.pck is not None:
-        console.print(f"PCK at the end, on {trained.people} people set aside: {trained.pck:.1f}")
+        console.print(f"PCK when last measured, on {trained.people} people: {trained.pck:.1f}")
     for file, evaluation in trained.evaluations.items():
         people = evaluation.protocol["people"]
         figures = ", ".join(f"{name} {shown(v)}" for name, v in evaluation.figures.items())

@@ -36,7 +36,7 @@ from hrnet.training.callbacks import (
 )
 from hrnet.training.distributed import sync_batch_norm
 from hrnet.training.module import PoseTraining
-from hrnet.training.recipe import RECIPES, DataSource, Recipe
+from hrnet.training.recipe import RECIPES, DataSource, Recipe, TrainingConfig
 from hrnet.training.start import load_start
 from hrnet.zoo.weights import build_model, save_model
 
@@ -114,22 +114,14 @@ def train(
     on_cpu = isinstance(place.accelerator, CPUAccelerator)
     trainer = pl.Trainer(
         **placement,
+        **_settings(config),
         sync_batchnorm=config.sync_batchnorm and not on_cpu,
         max_steps=steps,
-        accumulate_grad_batches=config.accumulate,
-        precision=config.precision,
-        val_check_interval=config.validate_every * config.accumulate,
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
         log_every_n_steps=max(1, min(20, steps // 50)),
         logger=[
             CSVLogger(out, name="log", version=f"from_step_{done}"),
             TensorBoardLogger(out, name="log", version=f"from_step_{done}"),
         ],
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        plugins=[AtomicCheckpoints()],
         callbacks=_callbacks(recipe, out, steps, measured=bool(measured)),
     )
     if config.sync_batchnorm and on_cpu:
@@ -178,6 +170,21 @@ def _place(placement: dict[str, Any]) -> pl.Trainer:
         )
     except (MisconfigurationException, ValueError) as error:
         raise ConfigError(f"cannot train on these devices: {error}") from None
+
+
+def _settings(config: TrainingConfig) -> dict[str, Any]:
+    """Of Lightning's trainer, what does not change from run to run but by the recipe."""
+    return {
+        "accumulate_grad_batches": config.accumulate,
+        "precision": config.precision,
+        "val_check_interval": config.validate_every * config.accumulate,
+        "check_val_every_n_epoch": None,
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,  # the sampler is ours
+        "enable_model_summary": False,
+        "enable_progress_bar": False,
+        "plugins": [AtomicCheckpoints()],
+    }
 
 
 def _callbacks(recipe: Recipe, out: Path, steps: int, *, measured: bool) -> list[pl.Callback]:
