@@ -28,6 +28,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -62,14 +63,14 @@ def official_network(checkout: Path, network: NetworkCard, joints: int) -> torch
     class Network(pose_hrnet.PoseHighResolutionNet):  # type: ignore[misc, name-defined]
         """With the width and the blocks of `layer1` as the card has them."""
 
-        def _make_layer(self, block: type, *_: int) -> torch.nn.Sequential:
-            width = network.layer1_channels // block.expansion  # type: ignore[attr-defined]
-            return super()._make_layer(block, width, network.layer1_blocks)  # type: ignore[no-any-return]
+        def _make_layer(self, block: Any, *_: int) -> torch.nn.Sequential:
+            width = network.layer1_channels // block.expansion
+            return super()._make_layer(block, width, network.layer1_blocks)
 
         def _make_transition_layer(self, before: list[int], after: list[int]) -> torch.nn.Module:
             if len(before) == 1:
                 before = [network.layer1_channels]
-            return super()._make_transition_layer(before, after)  # type: ignore[no-any-return]
+            return super()._make_transition_layer(before, after)
 
     def stage(branches: int, modules: int) -> dict[str, object]:
         return {

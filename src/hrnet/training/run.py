@@ -181,6 +181,7 @@ def _settings(config: TrainingConfig) -> dict[str, Any]:
         "check_val_every_n_epoch": None,
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,  # the sampler is ours
+        "benchmark": True,  # cuDNN's choice of algorithms; all crops are of one size
         "enable_model_summary": False,
         "enable_progress_bar": False,
         "plugins": [AtomicCheckpoints()],
