@@ -29,6 +29,7 @@ SMALL = [
     "training.batch_size=4",
     "training.warmup_steps=2",
     "training.validate_every=100",
+    "training.threads=1",
     "data.workers=0",
 ]
 
