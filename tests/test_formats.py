@@ -55,6 +55,7 @@ def recipe(file, skeleton):
             f'data.sources=[{{file="{file.name}"}}]',
             f'data.validation=[{{file="{file.name}"}}]',
             "data.workers=0",
+            "training.threads=1",
             "training.steps=1",
             "training.batch_size=2",
             "training.warmup_steps=0",

@@ -480,7 +480,7 @@ def test_an_annotated_copy_never_overwrites_the_picture_itself(predict, picture,
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["hrnet_w32_smal"], [f"no recipe 'hrnet_w32_smal'; did you mean {RECIPE}?"]),
+        (["hrnet_w32_smal"], [f"no recipe 'hrnet_w32_smal'; did you mean {RECIPE} or"]),
         (["none.toml"], ["there is no file none.toml"]),
         ([RECIPE, "training.stepz=3"], ["no key 'training.stepz'; did you mean steps?"]),
         ([RECIPE, "trainin.steps=3"], ["no key 'trainin'; did you mean training?"]),
