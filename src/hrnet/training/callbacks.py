@@ -85,14 +85,15 @@ class RunProgress(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         """Move the bar, or say how far it is."""
-        if not trainer.is_global_zero:
+        now = time.monotonic()
+        # Not at every step: to read the loss is to wait for the GPU.
+        if not trainer.is_global_zero or now - self.said < (60 if self.bar.disable else 0.5):
             return
+        self.said = now
         step = trainer.global_step
         loss = f"loss {trainer.callback_metrics['loss']:.4g}"
         self.bar.update(self.task, completed=step, description=loss)
-        now = time.monotonic()
-        if self.bar.disable and now - self.said >= 60 and step > self.first:
-            self.said = now
+        if self.bar.disable and step > self.first:
             pace = (now - self.started) / (step - self.first)
             left = timedelta(seconds=round((self.steps - step) * pace))
             self._say(f"step {step} of {self.steps}, {loss}, {pace:.2f} s a step, {left} left")
