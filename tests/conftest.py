@@ -13,3 +13,8 @@ def weights_file(tmp_path_factory):
     file = tmp_path_factory.mktemp("weights") / "random.safetensors"
     save_model(build_model(card).network, card, file)
     return file
+
+
+def pytest_collection_modifyitems(items):
+    """Slow ones first, so that of two processes neither is left with one of them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
