@@ -524,11 +524,26 @@ def test_repeats_of_a_picture_are_anywhere_in_the_epoch():
     assert np.ptp(where, axis=1).mean() > 400
 
 
-@pytest.mark.parametrize("start", [0, 4, 11, 25, 128, 250])
+@pytest.mark.parametrize("start", [0, 4, 12, 24, 128, 252])  # whole batches
 def test_a_sampler_goes_on_where_another_stopped(start):
     whole, _ = keys_of(ChunkSampler(PICTURES, REPEATS, 4, seed=0), start + 200)
     rest, _ = keys_of(ChunkSampler(PICTURES, REPEATS, 4, seed=0, start=start), 200)
     assert rest == whole[start:]
+
+
+@pytest.mark.parametrize("start", [0, 24])
+def test_processes_share_every_batch(start):
+    """Of 4 people, two processes have two each, in the order that one process has."""
+    whole, _ = keys_of(ChunkSampler(PICTURES, REPEATS, 4, seed=0, start=start), 200)
+    first, second = (
+        keys_of(
+            ChunkSampler(PICTURES, REPEATS, 4, seed=0, start=start, process=process, processes=2),
+            100,
+        )[0]
+        for process in (0, 1)
+    )
+    shared = [key for i in range(0, 100, 2) for part in (first, second) for key in part[i : i + 2]]
+    assert shared == whole
 
 
 def test_sources_keep_their_own_people_and_augmentation(coco_file):
