@@ -49,8 +49,8 @@ devices, at the rate of W32 with 64. While training, PCK is measured on the anno
 for the published figure, `hrnet evaluate` takes a detector's with `--boxes FILE`, and
 `--flip-test`.
 
-The packaged model's recipe is the first of the [legs](packaged-model.md) that it took. `finetune`
-and `finetune_head_first` are for [points of one's own](finetuning.md).
+The packaged model's recipe is the first of the [legs](packaged-model.md) that it took, with a
+larger input. `finetune` and `finetune_head_first` are for [points of one's own](finetuning.md).
 
 | recipe | data | input | codec | batch x devices | epochs | published |
 |---|---|---|---|---|---|---|

@@ -365,6 +365,23 @@ def test_evaluation_never_sees_a_reduced_picture(large_picture):
     assert (dataset[np.array([[0, 0]])].crops[0].numpy() == expected).all()
 
 
+def test_a_crop_of_a_reduced_picture_does_not_depend_on_who_is_loaded_with_it(large_picture):
+    """A close and a far crop of one picture, of which only the far one may be reduced."""
+    half = large_picture.boxes * [1, 1, 0.2, 0.2]
+    people = dataclasses.replace(
+        large_picture,
+        boxes=np.concatenate([large_picture.boxes, half]),
+        keypoints=np.repeat(large_picture.keypoints, 2, axis=0),
+        files=[large_picture.files[0]] * 2,
+        annotation_ids=np.arange(2),
+    )
+    dataset = CropDataset([(people, Augmentation(half_body=0))], SKELETON, (48, 64), seed=3)
+    keys = np.array([[0, 0], [0, 1]])
+    alone = [dataset[key[None]].crops[0] for key in keys]
+    together = dataset[keys].crops
+    assert all((a == b).all() for a, b in zip(alone, together, strict=True))
+
+
 def test_truncation_cuts_reduced_pictures_too(large_picture):
     """Beyond the cut, at the same place as in the whole picture, to a pixel, it is black."""
     points = np.array([[500.0, 100], [550, 120], [600, 150]])  # three, so that it may be cut

@@ -465,6 +465,10 @@ def test_a_run_stops_early_with_the_best_weights(eight_people, tmp_path):
     name = "layer1.0.bn1.running_mean"  # which no rate keeps from moving
     found = load_file(stopped.weights)[name]
     assert torch.equal(found, best["state_dict"][f"model.network.{name}"].half())
+    log = (tmp_path / "run/log/from_step_0/metrics.csv").read_text().splitlines()
+    column = log[0].split(",").index("pck")
+    first = next(float(v) for v in (row.split(",")[column] for row in log[1:]) if v)
+    assert stopped.pck == pytest.approx(first)
     sheets = sorted(p.name for p in (tmp_path / "run/log/pictures").iterdir())
     assert sheets == ["step_1.jpg", "step_2.jpg", "step_3.jpg"]
     assert list((tmp_path / "run/log/from_step_0").glob("events.out.tfevents.*"))
@@ -487,6 +491,15 @@ def test_a_run_says_what_it_ran_on_and_what_it_reached(eight_people, tmp_path):
     figures = trained.evaluations["people.json"].figures
     assert record["reached"]["people.json"]["AP"] == figures["AP"]
     assert trained.evaluations["people.json"].protocol["flip_test"] is True
+
+
+def test_a_run_with_nothing_left_to_train_keeps_the_average(eight_people, tmp_path):
+    changes = ["training.ema=0.5", "training.steps=2", "training.checkpoint_minutes=1e-6"]
+    first = load_file(train(recipe(eight_people, *changes), tmp_path).weights)
+    again = load_file(train(recipe(eight_people, *changes), tmp_path, resume=True).weights)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    with pytest.raises(ConfigError, match="holds a run already; go on with it"):
+        train(recipe(eight_people, *changes), tmp_path)
 
 
 def test_devices_that_are_not_there_are_refused(eight_people, tmp_path):

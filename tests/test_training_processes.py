@@ -153,7 +153,7 @@ def test_a_run_killed_at_any_moment_leaves_a_checkpoint_that_loads_and_resumes(
         steps.append(checkpoint["global_step"])
         assert checkpoint["state_dict"].keys() == checkpoint["current_model_state"].keys()
     assert (np.diff(steps) > 0).all()  # every one went on from the one before
-    assert cut_off >= 5
+    assert cut_off >= 3
 
 
 def test_what_is_unfinished_of_a_killed_run_is_removed(seven_people, tmp_path):

@@ -78,8 +78,9 @@ def read_stored(file: str | Path, shrink: float = 1.0) -> tuple[Image, int]:
         shrink: how many times smaller it may at most be.
 
     Returns:
-        The picture (H, W, 4) uint8 RGB and a channel without meaning (OpenCV warps four channels
-        in half the time that three take, to the same values); and the factor: 1, 2, 4 or 8.
+        The picture (H, W, 4) uint8 RGB and a channel of 255, by which what lies beyond it is known
+        after warping (and OpenCV warps four channels in half the time that three take, to the
+        same values); and the factor: 1, 2, 4 or 8.
 
     Raises:
         ImageError: as `read_image`.

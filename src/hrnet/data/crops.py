@@ -149,17 +149,19 @@ class CropDataset(Dataset[Batch]):
         pixels = np.empty((len(people), height, width, 3), np.uint8)
         blank = np.ones((len(people), height, width), np.bool_)
         crop = np.empty((height, width, 4), np.uint8)
-        rows_of: dict[int, list[int]] = {}
-        for row, picture in enumerate(self.pictures[people].tolist()):
-            rows_of.setdefault(picture, []).append(row)
         # How many times smaller the picture may be. It keeps two pixels to a pixel of the crop, as
         # reducing averages and warping does not: nearer to it, training crops would be smoother
         # than those of prediction. What is evaluated has to equal prediction, and is not reduced.
         shrinks = 0.5 / np.sqrt(np.abs(np.linalg.det(crops.matrices[..., :2])))
         is_random = np.array([a is not None for a in self.augmentations])[self.source[people]]
-        most = np.where(is_random, shrinks, 1.0).tolist()
-        for picture, rows in rows_of.items():
-            image, shrink = read_stored(self.files[picture], min(most[row] for row in rows))
+        # Each crop's own, in the powers of two that there are: who else is loaded with it must
+        # not change it.
+        factors = 2 ** np.log2(np.where(is_random, shrinks, 1.0).clip(1, 8)).astype(np.int64)
+        rows_of: dict[tuple[int, int], list[int]] = {}
+        for row, (picture, factor) in enumerate(zip(self.pictures[people], factors, strict=True)):
+            rows_of.setdefault((int(picture), int(factor)), []).append(row)
+        for (picture, factor), rows in rows_of.items():
+            image, shrink = read_stored(self.files[picture], factor)
             for row in rows:
                 part, matrix = _kept_part(image, shrink, crops.matrices[row], crops.kept[row])
                 if part.size == 0:  # the picture is smaller than its annotations say

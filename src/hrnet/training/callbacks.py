@@ -37,7 +37,12 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
 class StepCheckpoint(ModelCheckpoint):
     """last.ckpt, by the clock: not between the batches of a step, whose gradients a checkpoint
-    does not hold."""
+    does not hold.
+
+    Args:
+        folder: for last.ckpt.
+        minutes: between two of them.
+    """
 
     def __init__(self, folder: Path, minutes: float) -> None:
         super().__init__(
@@ -105,9 +110,15 @@ class RunProgress(pl.Callback):
         if trainer.is_global_zero:
             self._say(f"step {trainer.global_step}: PCK {pck:.1f} (the best is {self.best:.1f})")
 
-    def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        """Take the bar away, also after an error."""
-        if hasattr(self, "bar"):
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Take the bar away."""
+        self.bar.stop()
+
+    def on_exception(
+        self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Take the bar away."""
+        if hasattr(self, "bar"):  # there is none before the first step
             self.bar.stop()
 
     def _say(self, line: str) -> None:

@@ -104,7 +104,8 @@ class TrainingConfig(_Table):
         ema: decay a step of the exponential moving average of the weights, which then is what is
             measured and saved; None for none.
         early_stopping: after so many measurements that were no better than the best before them
-            training ends, and the best one's weights are the result; None for never.
+            training ends, and the best one's weights are the result; a run that gets to its end
+            keeps the last ones. None for never.
         precision: Lightning's name: "32-true", "bf16-mixed", "16-mixed".
         sync_batchnorm: batch norm by the statistics of all processes' people.
         compile: let `torch.compile` make the network faster; the first steps take minutes.
@@ -116,7 +117,7 @@ class TrainingConfig(_Table):
     loss: Literal["mse", "cross_entropy"] = "mse"
     start_from: str | None = None
     start_head: Literal["load", "skip", "by_name"] = "load"
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     steps: int | None = Field(default=None, ge=1)
     epochs: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=32, ge=1)

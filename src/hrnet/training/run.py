@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments import SLURMEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
@@ -50,7 +51,8 @@ class TrainedModel:
     Attributes:
         weights: float16 safetensors that carry the model card. Of several processes the first
             one writes it.
-        pck: the last measurement while training, in per cent; None where nobody was measured.
+        pck: the last measurement while training, in per cent, after early stopping the best one;
+            None where nobody was measured.
         people: how many were measured.
         evaluations: by validation file; none in other processes than the first.
     """
@@ -82,14 +84,19 @@ def train(
         nodes: how many there are; under torchrun and SLURM too.
 
     Raises:
-        ConfigError: there is nothing to resume, no such device, or the recipe names no data.
+        ConfigError: there is nothing to resume, or a run in `out` already; no such device; or the
+            recipe names no data.
         DataError: annotation files that are missing or do not fit the model's skeleton.
+        ImageError: a picture is missing or broken.
+        DownloadError, WeightsError: see `hrnet.training.start.load_start`.
     """
     out = Path(out)
     config, card = recipe.training, recipe.model
     checkpoint = out / "checkpoints" / "last.ckpt"
     if resume and not checkpoint.is_file():
         raise ConfigError(f"there is no checkpoint {checkpoint} to resume from")
+    if checkpoint.is_file() and not resume:
+        raise ConfigError(f"{out} holds a run already; go on with it (--resume), or name another")
     training, measured = _people(recipe)
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no tips and adverts
@@ -119,7 +126,7 @@ def train(
         max_steps=steps,
         log_every_n_steps=max(1, min(20, steps // 50)),
         logger=[
-            CSVLogger(out, name="log", version=f"from_step_{done}"),
+            CSVLogger(out, name="log", version=f"from_step_{done}", flush_logs_every_n_steps=1),
             TensorBoardLogger(out, name="log", version=f"from_step_{done}"),
         ],
         callbacks=_callbacks(recipe, out, steps, measured=bool(measured)),
@@ -146,10 +153,17 @@ def train(
         )
     weights = out / f"{card.name}.safetensors"
     pck = trainer.callback_metrics.get("pck")
+    if trainer.should_stop and config.early_stopping is not None:
+        _take(model.network, checkpoint.with_name("best.ckpt"))
+        pck = next(
+            callback.best_model_score
+            for callback in trainer.checkpoint_callbacks
+            if isinstance(callback, ModelCheckpoint) and callback.monitor == "pck"
+        )
+    elif done >= steps:  # Nothing was left to train, and Lightning takes no average then.
+        _take(model.network, checkpoint)
     evaluations = {}
     if trainer.is_global_zero:
-        if trainer.should_stop and config.early_stopping is not None:
-            _take_best(model.network, checkpoint.with_name("best.ckpt"))
         save_model(model.network, card, weights)
         evaluations = _evaluate(recipe, weights)
         record["reached"] = {
@@ -174,6 +188,9 @@ def _place(placement: dict[str, Any]) -> pl.Trainer:
 
 def _settings(config: TrainingConfig) -> dict[str, Any]:
     """Of Lightning's trainer, what does not change from run to run but by the recipe."""
+    plugins: list[Any] = [AtomicCheckpoints()]
+    if SLURMEnvironment.detect():
+        plugins.append(SLURMEnvironment(auto_requeue=False))  # it would not resume as we do
     return {
         "accumulate_grad_batches": config.accumulate,
         "precision": config.precision,
@@ -184,7 +201,7 @@ def _settings(config: TrainingConfig) -> dict[str, Any]:
         "benchmark": True,  # cuDNN's choice of algorithms; all crops are of one size
         "enable_model_summary": False,
         "enable_progress_bar": False,
-        "plugins": [AtomicCheckpoints()],
+        "plugins": plugins,
     }
 
 
@@ -242,7 +259,8 @@ def _write_json(file: Path, content: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def _take_best(network: torch.nn.Module, checkpoint: Path) -> None:
+def _take(network: torch.nn.Module, checkpoint: Path) -> None:
+    """A checkpoint's weights; the average, where there is one."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     prefix = "model.network."
     network.load_state_dict(
