@@ -58,7 +58,9 @@ class CropDataset(Dataset[Batch]):
             padded box.
         skeleton: what their keypoints are.
         input_size: (width, height) of crops.
+        padding: factor on the boxes.
         unbiased: UDP's crop convention, see `hrnet.geometry`.
+        seed: of the random crops.
     """
 
     def __init__(

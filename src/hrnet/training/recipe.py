@@ -52,6 +52,7 @@ class DataConfig(_Table):
         root: folder that the sources' files are relative to.
         sources: a recipe for any data leaves them to be given: without them nothing is trained.
         validation: whom to measure on while training; repeat and truncation do nothing there.
+        workers: processes that load the pictures to train on; 0 for none but the training one.
         held_out: JSON file in the package's folder of recipes, {source file: [annotation ids]}:
             people of the sources who are kept from training and measured on.
     """
@@ -86,10 +87,13 @@ class TrainingConfig(_Table):
         start_head: "skip" leaves the head random, where it has other joints or there is none;
             "by_name" takes over the heatmaps of the keypoints that both models have, by their
             names, and leaves the others random.
+        seed: of random weights, of the order of people and of their crops.
         steps: optimiser steps in all; or
         epochs: passes over the data in all.
         batch_size: people a batch, in each process.
         accumulate: batches an optimiser step, where memory is too small for a larger one.
+        learning_rate: at its highest, after warm-up.
+        weight_decay: of AdamW.
         optimizer: "adamw", or "adam" as the official code and MMPose have it. Decay spares batch
             norm and biases.
         schedule: the rate rises linearly for `warmup_steps`, then falls to zero along half a
