@@ -1,6 +1,7 @@
 """A model's figures on an annotation file: prediction with the boxes given, plus metrics."""
 
 import importlib.metadata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -232,7 +233,7 @@ def _evaluate(
             "protocol": protocol,
             "oks_nms": nms,
             "measures": notes,
-            "versions": _versions(),
+            "versions": {"hrnet": hrnet.__version__, **package_versions(PACKAGES)},
         },
         skeleton=skeleton,
         people=people,
@@ -301,11 +302,12 @@ def _goodness(
     return mean_similarity(squared, people.areas, sigmas, people.keypoints[..., 2] > 0)
 
 
-def _versions() -> dict[str, str]:
-    versions = {"hrnet": hrnet.__version__}
-    for package in PACKAGES:
+def package_versions(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of those that are installed; OpenCV goes by several names."""
+    versions = {}
+    for package in packages:
         try:
             versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:  # OpenCV has several names
+        except importlib.metadata.PackageNotFoundError:
             continue
     return versions

@@ -6,7 +6,6 @@ import math
 import platform
 import warnings
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from hrnet.data.crops import Batch, ChunkSampler, CropDataset, TrainingBatches
 from hrnet.data.people import People
 from hrnet.errors import ConfigError, DataError
 from hrnet.estimator import PoseEstimator
-from hrnet.evaluation.evaluate import Evaluation, evaluate
+from hrnet.evaluation.evaluate import Evaluation, evaluate, package_versions
 from hrnet.files import atomic_write, sha256_of
 from hrnet.training.callbacks import (
     AtomicCheckpoints,
@@ -244,7 +243,7 @@ def _record(
         "schema": 1,
         "hrnet": hrnet.__version__,
         "python": platform.python_version(),
-        "packages": {package: version(package) for package in PACKAGES},
+        "packages": package_versions(PACKAGES),
         "machine": platform.machine(),
         "processes": processes,
         "steps": steps,
