@@ -171,6 +171,63 @@ def test_resuming_gives_the_same_weights_as_no_interruption(eight_people, tmp_pa
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+def test_a_measurement_is_not_lost_with_an_interruption(eight_people, tmp_path):
+    """A checkpoint of the step that it is due after would be resumed from behind it."""
+    changes = ["training.steps=5", "training.checkpoint_minutes=1e-6", "training.validate_every=4"]
+    people = ["data.validation=" + eight_people[1].removeprefix("data.sources=")]
+    often = recipe(eight_people, *people, *changes)
+
+    class Killed(Exception):
+        pass
+
+    def killed(self, batch, index):
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PoseTraining, "validation_step", killed)
+        with pytest.raises(Killed):
+            train(often, tmp_path)
+    assert train(often, tmp_path, resume=True).pck is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ("model.network.base_channel=8", "model"),
+        ("training.ema=0.9", r"training\.ema"),
+        ("training.layer_decay=0.5", r"training\.layer_decay"),
+    ],
+)
+def test_a_run_is_not_resumed_with_another_recipe_s_network(eight_people, tmp_path, change, key):
+    changes = ["training.steps=1", "training.checkpoint_minutes=1e-6"]
+    train(recipe(eight_people, *changes), tmp_path)
+    other = recipe(eight_people, *changes, change)
+    with pytest.raises(ConfigError, match=f"was begun with another {key}; resume it with"):
+        train(other, tmp_path, resume=True)
+
+
+def test_people_held_out_are_known_by_their_pictures(tmp_path):
+    """A file made of another's pictures, with ids of its own, does not bring them back."""
+    source = real_data("lsp/train_coco17.json")
+    content = json.loads(source.read_text())
+    names = ["lsp_0001.jpg", "lsp_0002.jpg", "lsp_0003.jpg", "lsp_0004.jpg", "lsp_0005.jpg"]
+    content["images"] = [i for i in content["images"] if i["file_name"] in names]
+    ids = [i["id"] for i in content["images"]]
+    rows = [a for a in content["annotations"] if a["image_id"] in ids]
+    content["annotations"] = [row | {"id": number} for number, row in enumerate(rows, 1)]
+    (tmp_path / "mine.json").write_text(json.dumps(content))
+    changes = [
+        *SMALL,
+        f"data.root={source.parent.parent}",
+        f'data.sources=[{{file="{tmp_path / "mine.json"}", images="lsp/images"}}]',
+        "training.steps=1",
+    ]
+    trained = train(load_recipe("hrnet_w32_small_coco17", changes), tmp_path / "run")
+    assert trained.people == 2  # 0001 and 0005
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["people"] == {"trained_on": 3, "measured_on": 2}
+
+
 def test_a_run_starts_from_weights(eight_people, tmp_path):
     first = train(recipe(eight_people, "training.steps=1"), tmp_path / "first").weights
     still = recipe(

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -154,6 +155,30 @@ def test_a_run_killed_at_any_moment_leaves_a_checkpoint_that_loads_and_resumes(
         assert checkpoint["state_dict"].keys() == checkpoint["current_model_state"].keys()
     assert (np.diff(steps) > 0).all()  # every one went on from the one before
     assert cut_off >= 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_how_to_go_on(seven_people, tmp_path, sign):
+    command = [Path(sys.executable).with_name("hrnet"), "train", "hrnet_w32_small_coco17"]
+    changes = ["training.steps=100000", "training.checkpoint_minutes=1e-6", "data.validation=[]"]
+    run = subprocess.Popen(
+        [*command, *seven_people, *TINY, *changes, "--device", "cpu", "--out", tmp_path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    while not last.exists():
+        assert run.poll() is None
+    run.send_signal(sign)
+    out, errors = run.communicate(timeout=120)
+    assert run.returncode == 130
+    assert out == ""
+    assert errors.splitlines()[-1] == (
+        f"interrupted; to go on from {last}, repeat the command with --resume"
+    )
+    assert "Traceback" not in errors
 
 
 def test_what_is_unfinished_of_a_killed_run_is_removed(seven_people, tmp_path):

@@ -1,6 +1,7 @@
-"""TOML tables (skeletons, model cards, recipes): reading, validating, and helpful refusals."""
+"""Tables (skeletons, model cards, recipes; JSON): reading, validating, and helpful refusals."""
 
 import difflib
+import json
 import tomllib
 from collections.abc import Iterable
 from importlib.resources.abc import Traversable
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from hrnet.errors import ConfigError
+from hrnet.errors import ConfigError, DataError, HRNetError
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -26,6 +27,24 @@ def read_table(file: Path | Traversable) -> dict[str, Any]:
         raise ConfigError(f"there is no file {file}") from None
     except (OSError, ValueError, RecursionError) as error:  # not TOML, not UTF-8, too deep
         raise ConfigError(f"{file} cannot be read as TOML: {error}") from error
+
+
+def read_json(file: Path, kind: str, error_type: type[HRNetError] = DataError) -> Any:
+    """The content of a JSON file.
+
+    Args:
+        kind: what to call the file in an error.
+        error_type: of the error.
+
+    Raises:
+        HRNetError: of `error_type`: the file is missing or not JSON.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise error_type(f"there is no {kind} {file}") from None
+    except (OSError, ValueError, RecursionError) as error:  # not JSON, not UTF-8, too deep
+        raise error_type(f"the {kind} {file} cannot be read as JSON: {error}") from error
 
 
 def merged(table: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

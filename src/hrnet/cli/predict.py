@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hrnet.cli.progress import INTERRUPTED
+
 if TYPE_CHECKING:
     from hrnet.estimator import Picture
     from hrnet.sources import Source
-
-INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 
 
 def predict(

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hrnet.cli.progress import INTERRUPTED
+
 if TYPE_CHECKING:
     from hrnet.training.run import TrainedModel
     from hrnet.zoo.card import Figure
@@ -48,8 +50,21 @@ def train(
 
     from hrnet.training.run import train as run
 
-    trained = run(resolved, out, resume=resume, device=device, devices=devices, nodes=nodes)
+    try:
+        trained = run(resolved, out, resume=resume, device=device, devices=devices, nodes=nodes)
+    except KeyboardInterrupt:
+        rank_zero_only(_say_how_to_go_on)(out)
+        raise typer.Exit(INTERRUPTED) from None
     rank_zero_only(_report)(trained, resolved.published)  # of several processes one speaks
+
+
+def _say_how_to_go_on(out: Path) -> None:
+    checkpoint = out / "checkpoints" / "last.ckpt"
+    if checkpoint.is_file():
+        how = f"to go on from {checkpoint}, repeat the command with --resume"
+    else:
+        how = "there is no checkpoint yet"
+    typer.echo(f"interrupted; {how}", err=True)
 
 
 def _report(trained: "TrainedModel", published: "tuple[Figure, ...]") -> None:

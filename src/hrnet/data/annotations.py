@@ -12,24 +12,11 @@ from typing import Any
 from hrnet.errors import ConfigError, DataError, ImageError
 from hrnet.files import atomic_write
 from hrnet.headers import read_header
+from hrnet.tables import read_json
 
 BEGINNING = 1 << 16  # bytes of a picture file that mostly hold its size
 
 Entry = dict[str, Any]
-
-
-def read_json(file: Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        DataError: it is missing or cannot be read.
-    """
-    try:
-        return json.loads(file.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise DataError(f"there is no annotation file {file}") from None
-    except (OSError, ValueError, RecursionError) as error:  # not JSON, not UTF-8, too deep
-        raise DataError(f"{file} cannot be read as JSON: {error}") from error
 
 
 def read_annotations(file: str | Path) -> dict[str, Any]:
@@ -40,7 +27,7 @@ def read_annotations(file: str | Path) -> dict[str, Any]:
         DataError: the file is missing, not JSON, or lacks these.
     """
     file = Path(file)
-    content = read_json(file)
+    content = read_json(file, "annotation file")
     for key in ("images", "annotations", "categories"):
         entries = content.get(key) if isinstance(content, dict) else None
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):

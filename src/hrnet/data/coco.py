@@ -13,10 +13,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.annotations import keypoint_names, pictures_folder, read_json, used_categories
+from hrnet.data.annotations import keypoint_names, pictures_folder, used_categories
 from hrnet.data.people import AREA_OF_BOX, People
 from hrnet.errors import DataError
 from hrnet.skeletons import Skeleton, skeleton_of_category
+from hrnet.tables import read_json
 
 BoxCleaning = Literal["official", "mmpose"]
 
@@ -56,7 +57,7 @@ def read_coco(
     """
     file = Path(file)
     folder = pictures_folder(file, images)
-    content = read_json(file)
+    content = read_json(file, "annotation file")
     try:
         pictures = {picture["id"]: picture for picture in content["images"]}
         # Without categories the skeleton says what the keypoints are.
@@ -132,7 +133,7 @@ def pictures_and_categories(
     """
     file = Path(file)
     folder = pictures_folder(file, images)
-    content = read_json(file)
+    content = read_json(file, "annotation file")
     try:
         pictures = {int(p["id"]): folder / p["file_name"] for p in content["images"]}
         return pictures, {int(category["id"]) for category in content["categories"]}
@@ -150,7 +151,7 @@ def read_skeleton(file: str | Path) -> Skeleton:
         DataError: the file is missing or broken, or its category names no keypoints.
     """
     file = Path(file)
-    content = read_json(file)
+    content = read_json(file, "annotation file")
     try:
         keypoint_names(content)  # one list, whichever of the categories it is of
         skeleton = skeleton_of_category(used_categories(content)[0])

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.annotations import pictures_folder, read_json
+from hrnet.data.annotations import pictures_folder
 from hrnet.data.coco import SCALE_UNIT
 from hrnet.data.mat import read_mat
 from hrnet.data.people import AREA_OF_BOX, People, extent_boxes
 from hrnet.errors import DataError
 from hrnet.skeletons import load_skeleton
+from hrnet.tables import read_json
 
 HEAD = 0.6  # SC_BIAS of the official evaluation
 
@@ -62,7 +63,7 @@ def read_mpii(file: str | Path, images: str | Path | None = None) -> People:
     folder = pictures_folder(file, images)
     if images is None and folder == file.parent and above.is_dir():
         folder = above
-    rows = read_json(file)
+    rows = read_json(file, "annotation file")
     if rows == []:
         raise DataError(f"{file} is an empty list; there is nobody to read")
     try:

@@ -1,7 +1,6 @@
 """Files of boxes: which people are in which picture."""
 
 import csv
-import json
 import os
 import posixpath
 import unicodedata
@@ -12,7 +11,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from hrnet.errors import BoxError, DataError, HRNetError
+from hrnet.errors import BoxError, DataError
+from hrnet.tables import read_json
 
 CSV_COLUMNS = ["name", "x1", "y1", "x2", "y2", "score"]
 PERSON = 1  # COCO's category
@@ -94,7 +94,7 @@ class BoxesFile:
         """Boxes by name and by id."""
         if self.file.suffix.lower() == ".csv":
             return self._read_csv(), {}
-        content = _read_json(self.file, "boxes file", BoxError)
+        content = read_json(self.file, "boxes file", BoxError)
         if isinstance(content, dict):
             return content, {}
         try:
@@ -199,7 +199,7 @@ def image_ids(pictures: Sequence[str], annotations: Path | None = None) -> list[
             for stem in stems
         ]
     try:
-        content = _read_json(annotations, "annotation file", DataError)
+        content = read_json(annotations, "annotation file")
         table = {str(row["file_name"]): int(row["id"]) for row in content["images"]}
     except _WRONG as error:
         raise DataError(
@@ -216,12 +216,3 @@ def image_ids(pictures: Sequence[str], annotations: Path | None = None) -> list[
 def _plain(name: str) -> str:
     name = unicodedata.normalize("NFC", name.replace("\\", "/") if os.sep == "\\" else name)
     return name if "://" in name else posixpath.normpath(name)
-
-
-def _read_json(file: Path, kind: str, error_type: type[HRNetError]) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise error_type(f"there is no {kind} {file}") from None
-    except (OSError, ValueError, RecursionError) as error:  # not JSON, not UTF-8, too deep
-        raise error_type(f"the {kind} {file} cannot be read as JSON: {error}") from None

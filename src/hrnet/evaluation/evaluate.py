@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 import hrnet
 from hrnet.data import read_people
-from hrnet.data.annotations import read_json
 from hrnet.data.coco import WHOLEBODY_PARTS, has_wholebody, pictures_and_categories
 from hrnet.data.people import People
 from hrnet.errors import DataError
@@ -34,6 +33,7 @@ from hrnet.evaluation.predictions import (
 from hrnet.evaluation.similarity import mean_similarity
 from hrnet.files import sha256_of
 from hrnet.skeletons import Skeleton
+from hrnet.tables import read_json
 
 Protocol = Literal["official", "mmpose"]
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -147,7 +147,7 @@ def evaluate_predictions(
 
 def _check_ids(predictions: Predictions, file: str | Path, name: str) -> None:
     """Refuse predictions made for another file, whose people would count as not found."""
-    content = read_json(Path(file))
+    content = read_json(Path(file), "annotation file")
     if not isinstance(content, dict):  # MPII's own list has no ids
         return
     pictures = {picture["id"] for picture in content["images"]}
@@ -186,7 +186,7 @@ def _evaluate(
     protocol: Protocol,
     description: dict[str, Any],
 ) -> Evaluation:
-    content = read_json(Path(file))
+    content = read_json(Path(file), "annotation file")
     matched = match(people, predictions, skeleton)
     found = matched != NOBODY
     predicted = np.full((len(people), len(skeleton), 2), FAR)

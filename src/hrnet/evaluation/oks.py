@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.annotations import keypoint_names, read_json
+from hrnet.data.annotations import keypoint_names
 from hrnet.data.people import AREA_OF_BOX
 from hrnet.errors import DataError
 from hrnet.skeletons import Skeleton
+from hrnet.tables import read_json
 
 if TYPE_CHECKING:
     from hrnet.evaluation.keypoint_eval import KeypointEval
@@ -171,7 +172,7 @@ class _Truth:
         content: Any = annotations
         self.file: Any = "the annotation file"
         if not isinstance(annotations, dict):
-            content, self.file = read_json(Path(annotations)), annotations
+            content, self.file = read_json(Path(annotations), "annotation file"), annotations
         self.joints = len(skeleton)
         self.keys = keys
         self.by_category = by_category

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.annotations import read_json
 from hrnet.data.coco import SCALE_UNIT
 from hrnet.data.people import People
 from hrnet.detection import LARGEST, SMALLEST
@@ -18,6 +17,7 @@ from hrnet.evaluation.similarity import oks_nms
 from hrnet.geometry import crop_regions
 from hrnet.images import read_image
 from hrnet.skeletons import Skeleton
+from hrnet.tables import read_json
 
 # What is taken for a person's area when those found in a picture are compared with each other.
 # "region": the part of the picture that the network saw, padding included: the official code
@@ -96,7 +96,7 @@ def read_predictions(file: str | Path, skeleton: Skeleton) -> Predictions:
     Raises:
         DataError: it is missing, broken, or not that.
     """
-    rows = read_json(Path(file))
+    rows = read_json(Path(file), "predictions file")
     try:
         keypoints = np.array([row["keypoints"] for row in rows], dtype=np.float64)
         predictions = Predictions(
@@ -165,7 +165,7 @@ def predict_detections(
             its picture.
         ImageError: a picture is missing or broken.
     """
-    rows = read_json(Path(detections))
+    rows = read_json(Path(detections), "detections file")
     boxes: dict[int, list[list[float]]] = {}
     try:
         for row in rows:

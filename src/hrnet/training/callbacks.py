@@ -37,14 +37,19 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
 class StepCheckpoint(ModelCheckpoint):
     """last.ckpt, by the clock: not between the batches of a step, whose gradients a checkpoint
-    does not hold.
+    does not hold, and not just before a measurement, which a run resumed from it would leave out.
 
     Args:
         folder: for last.ckpt.
         minutes: between two of them.
+        validate_every: steps between measurements.
     """
 
-    def __init__(self, folder: Path, minutes: float) -> None:
+    # Several processes have to agree on the time, and a GPU waits while they do.
+    STEPS_TO_AGREE = 10
+
+    def __init__(self, folder: Path, minutes: float, validate_every: int) -> None:
+        self.validate_every = validate_every
         super().__init__(
             dirpath=folder,
             filename="last",
@@ -54,7 +59,12 @@ class StepCheckpoint(ModelCheckpoint):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         """Save, where it is time to."""
-        if (args[-1] + 1) % trainer.accumulate_grad_batches == 0:
+        if (args[-1] + 1) % trainer.accumulate_grad_batches:
+            return
+        step = trainer.global_step
+        if step % self.validate_every == 0 and self.validate_every > 1:
+            return
+        if trainer.world_size == 1 or step % self.STEPS_TO_AGREE == 1:
             super().on_train_batch_end(trainer, *args)
 
 

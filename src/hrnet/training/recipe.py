@@ -53,8 +53,8 @@ class DataConfig(_Table):
         sources: a recipe for any data leaves them to be given: without them nothing is trained.
         validation: whom to measure on while training; repeat and truncation do nothing there.
         workers: processes that load the pictures to train on; 0 for none but the training one.
-        held_out: JSON file in the package's folder of recipes, {source file: [annotation ids]}:
-            people of the sources who are kept from training and measured on.
+        held_out: JSON file in the package's folder of recipes, {folder relative to `root`: [names
+            of pictures]}: the sources' people in them are kept from training and measured on.
     """
 
     root: str = "."

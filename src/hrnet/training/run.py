@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import platform
+import signal
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from hrnet.errors import ConfigError, DataError
 from hrnet.estimator import PoseEstimator
 from hrnet.evaluation.evaluate import Evaluation, evaluate, package_versions
 from hrnet.files import atomic_write, sha256_of
+from hrnet.tables import read_json, validate
 from hrnet.training.callbacks import (
     AtomicCheckpoints,
     RunProgress,
@@ -83,8 +85,9 @@ def train(
         nodes: how many there are; under torchrun and SLURM too.
 
     Raises:
-        ConfigError: there is nothing to resume, or a run in `out` already; no such device; or the
-            recipe names no data.
+        ConfigError: there is nothing to resume, or a run in `out` already, or one of another model
+            or optimiser; no such device; or the recipe names no data.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the last checkpoint is there to go on from.
         DataError: annotation files that are missing or do not fit the model's skeleton.
         ImageError: a picture is missing or broken.
         DownloadError, WeightsError: see `hrnet.training.start.load_start`.
@@ -96,6 +99,8 @@ def train(
         raise ConfigError(f"there is no checkpoint {checkpoint} to resume from")
     if checkpoint.is_file() and not resume:
         raise ConfigError(f"{out} holds a run already; go on with it (--resume), or name another")
+    if resume:
+        _check_resumable(recipe, out / "recipe.json")
     training, measured = _people(recipe)
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no tips and adverts
@@ -141,15 +146,21 @@ def train(
         with atomic_write(out / "recipe.json") as temporary:
             temporary.write_text(recipe.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
         _write_json(out / "run.json", record)
+    at_interrupt = signal.getsignal(signal.SIGINT)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")  # advice on what is meant
-        trainer.fit(
-            PoseTraining(model, card, config, steps),
-            _training_batches(recipe, training, done * samples_per_step, process, processes),
-            _validation_loader(recipe, measured, process, processes) if measured else None,
-            ckpt_path=str(checkpoint) if resume else None,
-            weights_only=True,
-        )
+        try:
+            trainer.fit(
+                PoseTraining(model, card, config, steps),
+                _training_batches(recipe, training, done * samples_per_step, process, processes),
+                _validation_loader(recipe, measured, process, processes) if measured else None,
+                ckpt_path=str(checkpoint) if resume else None,
+                weights_only=True,
+            )
+        except SystemExit as stopped:  # what Lightning makes of Ctrl-C and SIGTERM
+            if isinstance(stopped.__context__, KeyboardInterrupt):  # and ignores the next ones
+                signal.signal(signal.SIGINT, at_interrupt)
+            raise KeyboardInterrupt from stopped
     weights = out / f"{card.name}.safetensors"
     pck = trainer.callback_metrics.get("pck")
     if trainer.should_stop and config.early_stopping is not None:
@@ -173,6 +184,28 @@ def train(
     return TrainedModel(
         weights, None if pck is None else float(pck), sum(map(len, measured)), evaluations
     )
+
+
+def _check_resumable(recipe: Recipe, begun: Path) -> None:
+    """What a checkpoint holds depends on these; all else may change on the way."""
+
+    def kept(recipe: Recipe) -> dict[str, Any]:
+        config = recipe.training
+        return {
+            "model": recipe.model.model_dump(),
+            "training.optimizer": config.optimizer,
+            "training.layer_decay": config.layer_decay == 1,
+            "training.head_first_steps": config.head_first_steps > 0,
+            "training.ema": config.ema is not None,
+        }
+
+    before = validate(Recipe, read_json(begun, "recipe", ConfigError), str(begun))
+    changed = [key for key, value in kept(recipe).items() if kept(before)[key] != value]
+    if changed:
+        raise ConfigError(
+            f"the run in {begun.parent} was begun with another {' and '.join(changed)}; "
+            "resume it with the recipe that it was begun with, or name another folder"
+        )
 
 
 def _place(placement: dict[str, Any]) -> pl.Trainer:
@@ -209,7 +242,7 @@ def _callbacks(recipe: Recipe, out: Path, steps: int, *, measured: bool) -> list
     config = recipe.training
     folder = out / "checkpoints"
     callbacks: list[pl.Callback] = [
-        StepCheckpoint(folder, config.checkpoint_minutes),
+        StepCheckpoint(folder, config.checkpoint_minutes, config.validate_every),
         RunProgress(steps),
     ]
     if measured:
@@ -286,7 +319,8 @@ def _epoch_size(recipe: Recipe, people: list[People]) -> int:
 
 
 def _people(recipe: Recipe) -> tuple[list[People], list[People]]:
-    """Each source's people: those to train on, those to measure on."""
+    """Each source's people: those to train on, those to measure on. Who is held out goes by the
+    picture, so that a file made of another one's pictures does not bring them back."""
     if not recipe.data.sources:
         raise ConfigError(
             "the recipe leaves it to you what to train on: give data.sources, such as "
@@ -298,13 +332,18 @@ def _people(recipe: Recipe) -> tuple[list[People], list[People]]:
         images = _images(recipe, source)
         return read_people(file, recipe.model.skeleton, images, cleaning=source.cleaning)
 
-    held_out_ids: dict[str, list[int]] = {}
+    held_out = set()
     if recipe.data.held_out is not None:
-        held_out_ids = json.loads((RECIPES / recipe.data.held_out).read_text())
+        folders = json.loads((RECIPES / recipe.data.held_out).read_text())
+        held_out = {
+            Path(recipe.data.root, folder).resolve() / name
+            for folder, names in folders.items()
+            for name in names
+        }
     training, measured = [], [read(source) for source in recipe.data.validation]
     for source in recipe.data.sources:
         people = read(source)
-        held = np.isin(people.annotation_ids, held_out_ids.get(source.file, []))
+        held = np.array([file.parent.resolve() / file.name in held_out for file in people.files])
         training.append(people.select(~held))
         if held.any():
             measured.append(people.select(held))
