@@ -1,6 +1,7 @@
 """Public data sets' own files, from reading to training, evaluating and drawing."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -369,3 +370,18 @@ def test_the_report_names_its_protocol(coco):
     assert "| AP | 1.000 |" in table
     assert "| left_knee |" in table
     assert protocol["data_sha256"] in table
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--skeleton", "coco17"], "--skeleton is for --predictions"),
+        (["--predictions", "p.json", "--device", "cpu"], "leave out --model, .*--device"),
+        (["--predictions", "p.json", "--flip-test"], "leave out --model, .*--flip-test"),
+        (["--predictions", "p.json"], "there is no predictions file p.json"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(options, message):
+    result = CliRunner().invoke(app, ["evaluate", "--data", "people.json", *options])
+    assert isinstance(result.exception, ConfigError | DataError)
+    assert re.search(message, str(result.exception))

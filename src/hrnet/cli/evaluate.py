@@ -43,8 +43,11 @@ def evaluate(
         typer.Option(help="Evaluate this COCO results file, made elsewhere, instead of a model."),
     ] = None,
     skeleton: Annotated[
-        str, typer.Option(help="What the keypoints of --predictions are: a name or a TOML file.")
-    ] = "coco17",
+        str | None,
+        typer.Option(
+            help="What the keypoints of --predictions are: a name or a TOML file. [default: coco17]"
+        ),
+    ] = None,
     save_predictions: Annotated[
         Path | None, typer.Option(help="Write what was predicted as a COCO results file.")
     ] = None,
@@ -75,17 +78,20 @@ def evaluate(
     if save_predictions is not None and save_predictions.is_dir():
         raise ConfigError(f"--save-predictions {save_predictions} is a folder; give a file")
     if predictions is not None:
-        if model is not None or weights != "default" or flip_test or boxes != "gt":
+        defaults = (None, "default", "gt", "auto", False)
+        if (model, weights, boxes, device, flip_test) != defaults:
             raise ConfigError(
-                "--predictions are evaluated as they are; leave out --model, --weights, --boxes "
-                "and --flip-test"
+                "--predictions are evaluated as they are; leave out --model, --weights, --boxes, "
+                "--device and --flip-test"
             )
-        points = find_skeleton(skeleton)
+        points = find_skeleton(skeleton or "coco17")
         found = read_predictions(predictions, points)
         figures = evaluate_predictions(
             found, data, points, images=images, protocol=protocol.value, name=predictions.name
         )
     else:
+        if skeleton is not None:
+            raise ConfigError("--skeleton is for --predictions; a model has its own")
         estimator = PoseEstimator(model, weights=weights, device=device, flip_test=flip_test)
         with progress_bar("evaluating") as progress:
             figures = run(
