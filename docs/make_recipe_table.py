@@ -61,11 +61,7 @@ END = "\nThis table is written by `python docs/make_recipe_table.py`.\n"
 def row(name: str) -> str:
     recipe = load_recipe(name)
     training, (width, height) = recipe.training, recipe.model.input_size
-    figures = [
-        f"{f.metric} {f.value:g}, {f.data}; boxes {f.boxes}; "
-        f"flip test {'on' if f.flip_test else 'off'}"
-        for f in recipe.published[:1]
-    ]
+    figures = [f"{f.metric} {f.value:g}, {f.protocol}" for f in recipe.published[:1]]
     cells = (
         f"`{name}`",
         model_card(name).trained_on,

@@ -94,10 +94,7 @@ def show(name: Annotated[str, typer.Argument(help="A model's name, or a weights 
     if card.figures:
         console.print("  figures")
         for f in card.figures:
-            console.print(
-                f"    {f.metric:<14} {f.value:<7g} {f.data}, boxes {f.boxes}, "
-                f"flip test {'on' if f.flip_test else 'off'}"
-            )
+            console.print(f"    {f.metric:<14} {f.value:<7g} {f.protocol}")
     console.print(f"  use              hrnet predict PICTURE --model {name}")
 
 

@@ -81,15 +81,8 @@ def _report(trained: "TrainedModel", published: "tuple[Figure, ...]") -> None:
         people = evaluation.protocol["people"]
         figures = ", ".join(f"{name} {shown(v)}" for name, v in evaluation.figures.items())
         console.print(f"reached on {file} ({people} people, true boxes, flip test on): {figures}")
-    for figure in published:
-        console.print(f"the recipe is for: {_as_text(figure)}")
-
-
-def _as_text(figure: "Figure") -> str:
-    flip = "on" if figure.flip_test else "off"
-    return (
-        f"{figure.metric} {figure.value:g}, {figure.data}, boxes {figure.boxes}, flip test {flip}"
-    )
+    for f in published:
+        console.print(f"the recipe is for: {f.metric} {f.value:g}, {f.protocol}")
 
 
 def _list() -> None:
@@ -103,7 +96,7 @@ def _list() -> None:
     for name in list_recipes():
         recipe = load_recipe(name)
         purpose = " ".join(recipe.description.split()).partition(". ")[0].removesuffix(".")
-        figures = [_as_text(figure) for figure in recipe.published[:1]]
+        figures = [f"{f.metric} {f.value:g}, {f.protocol}" for f in recipe.published[:1]]
         rows.append((name, purpose, *(figures or [""])))
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:

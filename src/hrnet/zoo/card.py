@@ -96,6 +96,12 @@ class Figure(_Table):
     boxes: str
     flip_test: bool
 
+    @property
+    def protocol(self) -> str:
+        """On what it was measured, and how, in words."""
+        flip_test = "on" if self.flip_test else "off"
+        return f"{self.data}, boxes {self.boxes}, flip test {flip_test}"
+
 
 def _skeleton(value: Any) -> Any:
     return load_skeleton(value) if isinstance(value, str) else value
