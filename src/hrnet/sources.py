@@ -94,7 +94,7 @@ def _find(text: str, recursive: bool, skip: Path | None) -> list[Source]:
     if text.startswith("@"):
         return _listed(Path(text[1:]))
     if text == "sample":
-        sample = Path(str(files("hrnet") / "samples" / "astronaut.jpg"))
+        sample = Path(str(files("hrnet") / "samples" / "jumping.jpg"))
         return [Source(sample, sample.name)]
     if glob.has_magic(text):
         return _matching(path, skip)
