@@ -214,6 +214,23 @@ def test_augmentation_is_drawn_as_in_the_paper():
     np.testing.assert_allclose(centers, np.tile(np.array(SIZE) / 2, (len(centers), 1)))
 
 
+def test_shifted_crops_are_off_centre_by_a_share_of_their_size():
+    """Of MMPose: uniform to 0.16 of the padded region, for 30 %."""
+    keypoints = np.reshape(annotation(1)["keypoints"], (17, 3))
+    augmentation = Augmentation(shift=0.16, half_body=0, rotation=0, flip=0)
+    matrices, *_ = drawn(augmentation, keypoints, 4000)
+    zoom = np.linalg.det(matrices[:, :, :2]) ** 0.5
+    middle = transform_points(matrices, np.array([[45, 65]]))[:, 0]
+    height = 90 * 1.25  # the padded region's, in picture pixels
+    region = np.array([height * SIZE[0] / SIZE[1], height])
+    shift = (np.array(SIZE) / 2 - middle) / zoom[:, None] / region
+    moved = np.abs(shift).max(1) > 1e-9
+    assert moved.mean() == pytest.approx(0.3, abs=0.03)
+    assert np.abs(shift).max() == pytest.approx(0.16, abs=1e-3)
+    np.testing.assert_allclose(shift[moved].std(0), 0.32 / 12**0.5, rtol=0.05)
+    assert abs(np.corrcoef(shift[moved].T)[0, 1]) < 0.1
+
+
 def test_half_bodies_show_one_half():
     """The upper one in 69 % of the crops; joints 5 to 10 are upper, 11 to 16 lower ones."""
     keypoints = np.reshape(annotation(1)["keypoints"], (17, 3))

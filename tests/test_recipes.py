@@ -137,16 +137,16 @@ def test_the_description_says_the_batch_and_whose_recipe_it_is(name):
     }
 
 
-# Degrees, scale, half bodies and of how many joints at least (more than).
+# Degrees, scale, half bodies and of how many joints at least (more than), shift.
 AUGMENTATION = {
-    "hrnet_w32_coco_256x192": (45, 0.35, 0.3, 8),
-    "hrnet_w48_coco_384x288_udp": (45, 0.35, 0.3, 8),
-    "hrnet_w48_coco_384x288_official": (45, 0.35, 0.3, 8),
-    "hrnet_w48_mpii_256x256_official": (30, 0.25, 0, 8),
-    "hrnet_w48_mpii_256x256_dark": (40, 0.5, 0, 8),
-    "hrnet_w32_crowdpose_256x192": (40, 0.5, 0.3, 6),
-    "hrnet_w48_coco_wholebody_384x288_dark": (40, 0.5, 0.3, 8),
-    "hrnet_w48_ap10k_256x256": (40, 0.5, 0.3, 8),
+    "hrnet_w32_coco_256x192": (45, 0.35, 0.3, 8, 0.16),
+    "hrnet_w48_coco_384x288_udp": (45, 0.35, 0.3, 8, 0.16),
+    "hrnet_w48_coco_384x288_official": (45, 0.35, 0.3, 8, 0),
+    "hrnet_w48_mpii_256x256_official": (30, 0.25, 0, 8, 0),
+    "hrnet_w48_mpii_256x256_dark": (40, 0.5, 0, 8, 0),
+    "hrnet_w32_crowdpose_256x192": (40, 0.5, 0.3, 6, 0.16),
+    "hrnet_w48_coco_wholebody_384x288_dark": (40, 0.5, 0.3, 8, 0.16),
+    "hrnet_w48_ap10k_256x256": (40, 0.5, 0.3, 8, 0.16),
 }
 
 
@@ -154,9 +154,11 @@ AUGMENTATION = {
 def test_augmentation_is_that_of_the_makers(name):
     """Official: ROT_FACTOR, SCALE_FACTOR, PROB_HALF_BODY (-1 for MPII) and NUM_JOINTS_HALF_BODY of
     `experiments/*/hrnet/*.yaml`. MMPose but for COCO: TopDownGetRandomScaleRotation and
-    TopDownHalfBodyTransform of version 0.x. COCO: the paper's, see the page of recipes."""
+    TopDownHalfBodyTransform of version 0.x. COCO: the paper's, see the page of recipes. Shift:
+    TopDownRandomShiftBboxCenter of version 0.x, which MPII's configurations lack."""
     a = load_recipe(name).augmentation
-    assert (a.rotation, a.scale, a.half_body, a.half_body_min_joints) == AUGMENTATION[name]
+    found = (a.rotation, a.scale, a.half_body, a.half_body_min_joints, a.shift)
+    assert found == AUGMENTATION[name]
     assert (a.flip, a.rotation_probability, a.mosaic, a.color) == (0.5, 0.6, 0, 0)
 
 

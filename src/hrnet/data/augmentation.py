@@ -16,7 +16,8 @@ from hrnet.skeletons import Skeleton
 HALF_BODY_PADDING = 1.5
 UPPER_BODY = 0.6915  # P(N(0, 1) < 0.5), by which the official code chooses
 EDGES = (0.15, 0.15, 0.15, 0.55)  # left, top, right, bottom: how often truncation moves each in
-NUMBERS = 16  # random numbers a crop
+SHIFTED = 0.3  # how often the region moves, as MMPose has it
+NUMBERS = 19  # random numbers a crop
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -36,6 +37,8 @@ class Augmentation:
         scale: standard deviation of the factor on the region's size, cut at once that.
         half_body: probability of cropping to the upper or lower body of somebody with more than
             `half_body_min_joints` labelled joints.
+        shift: how far the region moves at most, to each side, as a share of its size, where it does
+            (30 % of the time). Not in the paper; MMPose's is 0.16.
         truncation: probability of keeping only a part of the person's box, as where somebody is
             cut by the picture's edge or hidden behind a table: half the time what lies beyond
             goes black and its joints unlabelled. Not in the paper; for data with whole bodies
@@ -52,6 +55,7 @@ class Augmentation:
     scale: float = 0.35
     half_body: float = 0.3
     half_body_min_joints: int = 8
+    shift: float = 0.0
     truncation: float = 0.0
     mosaic: float = 0.0
     color: float = 0.0
@@ -137,6 +141,8 @@ def random_crops(
 
     centers, sizes = crop_regions(boxes, input_size, 1.0)
     sizes *= np.where(halved, HALF_BODY_PADDING, padding)[:, None]
+    shifted = u[16] < SHIFTED
+    centers += (shifted * augmentation.shift * (2 * u[17:19] - 1)).T * sizes
     # Two normal numbers of two uniform ones (Box and Muller).
     radius, turn = np.sqrt(-2 * np.log1p(-u[6])), 2 * np.pi * u[7]
     zoom, angle = radius * np.cos(turn), radius * np.sin(turn)

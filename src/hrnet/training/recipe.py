@@ -73,6 +73,7 @@ class AugmentationConfig(_Table):
     scale: float = Field(default=Augmentation.scale, ge=0, lt=1)
     half_body: float = Field(default=Augmentation.half_body, ge=0, le=1)
     half_body_min_joints: int = Field(default=Augmentation.half_body_min_joints, ge=0)
+    shift: float = Field(default=Augmentation.shift, ge=0, lt=1)
     mosaic: float = Field(default=Augmentation.mosaic, ge=0, le=1)
     color: float = Field(default=Augmentation.color, ge=0, lt=1)
 
