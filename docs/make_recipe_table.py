@@ -44,10 +44,11 @@ distribution truncated at 80 degrees and at half the size; ours is clipped, and 
 degrees and 0.35 spread about as far (standard deviations: 43 and 43 degrees, 0.25 and 0.27). Its
 older ones (MPII, CrowdPose, COCO-WholeBody, AP-10K) had a clipped one, of 40 degrees and 0.5,
 which their recipes have too. The crop's shift, uniform to 0.16 of its size for three crops in ten,
-is that of the older ones; those of 2022 drew it, too, of the truncated normal distribution. On
-COCO and COCO-WholeBody, W48 had 32 people on each of eight devices, at the rate of W32 with 64.
-While training, PCK is measured on the annotations' own boxes; for the published figure, `hrnet
-evaluate` takes a detector's with `--boxes FILE`, and `--flip-test`.
+is that of the older ones (but for MPII's, which have none), which left half bodies where they
+were; those of 2022 drew it, too, from the truncated normal distribution. On COCO and COCO-
+WholeBody, W48 had 32 people on each of eight devices, at the rate of W32 with 64. While training,
+PCK is measured on the annotations' own boxes; for the published figure, `hrnet evaluate` takes a
+detector's with `--boxes FILE`, and `--flip-test`.
 
 The packaged model's recipe is the first of the [legs](packaged-model.md) that it took, with a
 larger input. `finetune` and `finetune_head_first` are for [points of one's own](finetuning.md).

@@ -193,7 +193,9 @@ def test_a_measurement_is_not_lost_with_an_interruption(eight_people, tmp_path):
 @pytest.mark.parametrize(
     ("change", "key"),
     [
-        ("model.network.base_channel=8", "model"),
+        ("model.network.base_channel=8", r"model\.network"),
+        ("training.learning_rate=0.5", r"training\.learning_rate"),
+        ("training.head_first_steps=1", r"training\.head_first_steps"),
         ("training.ema=0.9", r"training\.ema"),
         ("training.layer_decay=0.5", r"training\.layer_decay"),
     ],
@@ -313,6 +315,17 @@ def test_nothing_to_resume_and_other_keypoints_are_refused(eight_people, tmp_pat
         DataError, match="has the 14 keypoints right_ankle.* nose, left_eye.* are missing there"
     ):
         train(other, tmp_path)
+
+
+def test_people_without_labels_are_refused(eight_people, tmp_path):
+    folder = Path(eight_people[0].removeprefix("data.root="))
+    content = json.loads((folder / "people.json").read_text())
+    for row in content["annotations"]:
+        row["keypoints"] = [0] * 51
+    (tmp_path / "nobody.json").write_text(json.dumps(content))
+    source = f'data.sources=[{{file="{tmp_path / "nobody.json"}"}}]'
+    with pytest.raises(DataError, match="no people with labelled keypoints to train on in"):
+        train(recipe(eight_people, source), tmp_path / "run")
 
 
 def test_a_file_of_nobody_is_refused(tmp_path):

@@ -87,7 +87,7 @@ def train(
     Raises:
         ConfigError: there is nothing to resume, or a run in `out` already, or one of another model
             or optimiser; no such device; or the recipe names no data.
-        KeyboardInterrupt: Ctrl-C or SIGTERM; the last checkpoint is there to go on from.
+        KeyboardInterrupt: Ctrl-C or SIGTERM while training.
         DataError: annotation files that are missing or do not fit the model's skeleton.
         ImageError: a picture is missing or broken.
         DownloadError, WeightsError: see `hrnet.training.start.load_start`.
@@ -187,14 +187,20 @@ def train(
 
 
 def _check_resumable(recipe: Recipe, begun: Path) -> None:
-    """What a checkpoint holds depends on these; all else may change on the way."""
+    """What a checkpoint holds depends on these, or overrules them."""
 
     def kept(recipe: Recipe) -> dict[str, Any]:
         config = recipe.training
         return {
-            "model": recipe.model.model_dump(),
+            "model.network": recipe.model.network,
+            "model.skeleton": recipe.model.skeleton.keypoints,
+            "model.input_size": recipe.model.input_size,
+            "model.codec": recipe.model.codec.kind,
             "training.optimizer": config.optimizer,
-            "training.layer_decay": config.layer_decay == 1,
+            "training.learning_rate": config.learning_rate,
+            "training.weight_decay": config.weight_decay,
+            "training.accumulate": config.accumulate,
+            "training.layer_decay": config.layer_decay,
             "training.head_first_steps": config.head_first_steps > 0,
             "training.ema": config.ema is not None,
         }
@@ -343,7 +349,8 @@ def _people(recipe: Recipe) -> tuple[list[People], list[People]]:
     training, measured = [], [read(source) for source in recipe.data.validation]
     for source in recipe.data.sources:
         people = read(source)
-        held = np.array([file.parent.resolve() / file.name in held_out for file in people.files])
+        folders = {folder: folder.resolve() for folder in {f.parent for f in people.files}}
+        held = np.array([folders[f.parent] / f.name in held_out for f in people.files], dtype=bool)
         training.append(people.select(~held))
         if held.any():
             measured.append(people.select(held))
