@@ -49,8 +49,8 @@ def test_the_sample_s_joints_are_where_a_person_sees_them(estimator):
         "right_hip": (202, 280),
         "left_knee": (278, 375),
         "right_knee": (190, 372),
-        "left_ankle": (290, 462),
-        "right_ankle": (168, 462),
+        "left_ankle": (291, 472),  # in the high shoe, not at the trousers' end
+        "right_ankle": (165, 471),
     }
     assert seen.keys() == set(poses.skeleton.keypoints)
     for name, point in seen.items():
@@ -67,7 +67,7 @@ def test_people_set_aside_from_training_are_found(estimator):
     sources = [read_image(file, orient=False) for file in people.files]
     poses = estimator(sources, boxes=[box[None] for box in people.boxes])
     predicted = np.concatenate([p.keypoints for p in poses])
-    assert pck(predicted, people.keypoints, estimator.card.skeleton).mean > 72
+    assert pck(predicted, people.keypoints, estimator.card.skeleton).mean > 75
 
 
 def test_mirrored_pictures_give_mirrored_poses(estimator):
