@@ -160,18 +160,23 @@ def test_a_run_killed_at_any_moment_leaves_a_checkpoint_that_loads_and_resumes(
 @pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_how_to_go_on(seven_people, tmp_path, sign):
+    """The signal goes to its workers as well, as a terminal and SLURM send it."""
     command = [Path(sys.executable).with_name("hrnet"), "train", "hrnet_w32_small_coco17"]
     changes = ["training.steps=100000", "training.checkpoint_minutes=1e-6", "data.validation=[]"]
+    changes += ["data.workers=1"]
     run = subprocess.Popen(
         [*command, *seven_people, *TINY, *changes, "--device", "cpu", "--out", tmp_path],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
+        # Ignored, as a shell has it in its background, it would stay ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     last = tmp_path / "checkpoints" / "last.ckpt"
     while not last.exists():
         assert run.poll() is None
-    run.send_signal(sign)
+    os.killpg(run.pid, sign)
     out, errors = run.communicate(timeout=120)
     assert run.returncode == 130
     assert out == ""

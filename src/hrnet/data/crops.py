@@ -6,6 +6,8 @@ for all of its people there, who are then shuffled among the chunk's batches. Th
 people of one picture meet in the same chunk, not anywhere in the epoch.
 """
 
+import os
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -281,7 +283,7 @@ class TrainingBatches:
             sampler=chunks,
             batch_size=None,
             num_workers=workers,
-            worker_init_fn=_one_thread,
+            worker_init_fn=_start_worker,
         )
 
     def __iter__(self) -> Iterator[Batch]:
@@ -305,6 +307,9 @@ class _ErrorsReturned(Dataset[Batch | ImageError]):
             return error
 
 
-def _one_thread(worker: int) -> None:
+def _start_worker(worker: int) -> None:
     # Not 1, which waits for OpenCV's other threads to end: a forked process does not have them.
     cv2.setNumThreads(0)
+    # Sent to all, as SLURM does, it is the training process's to report; PyTorch would call it an
+    # error of the worker.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

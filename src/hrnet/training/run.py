@@ -157,7 +157,10 @@ def train(
                 ckpt_path=str(checkpoint) if resume else None,
                 weights_only=True,
             )
-        except SystemExit as stopped:  # what Lightning makes of Ctrl-C and SIGTERM
+        except (SystemExit, RuntimeError) as stopped:
+            # Lightning's for Ctrl-C and SIGTERM; PyTorch's where the workers have got it too.
+            if isinstance(stopped, RuntimeError) and not trainer.received_sigterm:
+                raise
             if isinstance(stopped.__context__, KeyboardInterrupt):  # and ignores the next ones
                 signal.signal(signal.SIGINT, at_interrupt)
             raise KeyboardInterrupt from stopped
