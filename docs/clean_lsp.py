@@ -4,7 +4,7 @@ extension, whose labels are crowd-sourced, without their plain errors.
     python docs/clean_lsp.py DATA OUT [--model NAME|FILE]
 
 DATA holds `lsp/train_coco17.json`. OUT gets `lsp.json`, with the labels as they are, and
-`lsp_extended.json`, in which
+`lsp_extended.json`, both without pictures (in a recipe: images="lsp/images"); in the second
 - a person's arms and legs change sides where that brings SWAPPED more of their joints to where the
   model sees them;
 - a joint of theirs goes unlabelled where the model is sure of another place: its score is over
@@ -15,7 +15,6 @@ network that saw each some forty times, never cropped alike, does not learn erro
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrnet import PoseEstimator
+from hrnet.data.annotations import read_annotations, write_annotations
 from hrnet.data.coco import read_coco
 from hrnet.evaluation.predictions import predict_people
-from hrnet.files import atomic_write
 from hrnet.skeletons import load_skeleton
 
 FILE = "lsp/train_coco17.json"
@@ -74,7 +73,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     people = read_coco(arguments.data / FILE)
-    content = json.loads((arguments.data / FILE).read_text())
+    content = read_annotations(arguments.data / FILE)
     by_id = {annotation["id"]: annotation for annotation in content["annotations"]}
     extended = np.array([file.name.startswith("lspet_") for file in people.files])
     to_clean = people.select(extended)
@@ -94,15 +93,18 @@ def main() -> None:
         }
         for i, points in zip(to_clean.annotation_ids, labels, strict=True)
     ]
-    _write(arguments.out / "lsp.json", content, original)
-    _write(arguments.out / "lsp_extended.json", content, corrected)
+    write_annotations(
+        {
+            arguments.out / "lsp.json": _of(content, original),
+            arguments.out / "lsp_extended.json": _of(content, corrected),
+        }
+    )
 
 
-def _write(path: Path, content: dict[str, Any], annotations: list[dict[str, Any]]) -> None:
+def _of(content: dict[str, Any], annotations: list[dict[str, Any]]) -> dict[str, Any]:
     shown = {a["image_id"] for a in annotations}
     images = [image for image in content["images"] if image["id"] in shown]
-    with atomic_write(path) as part:
-        part.write_text(json.dumps(content | {"images": images, "annotations": annotations}))
+    return content | {"images": images, "annotations": annotations}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A bar for commands that count what is done."""
+"""What commands that take long have in common: a bar, and how they end when interrupted."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -59,7 +59,9 @@ def train(
 
 
 def _say_how_to_go_on(out: Path) -> None:
-    checkpoint = out / "checkpoints" / "last.ckpt"
+    from hrnet.training.run import last_checkpoint
+
+    checkpoint = last_checkpoint(out)
     if checkpoint.is_file():
         how = f"to go on from {checkpoint}, repeat the command with --resume"
     else:

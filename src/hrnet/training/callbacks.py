@@ -37,7 +37,8 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
 class StepCheckpoint(ModelCheckpoint):
     """last.ckpt, by the clock: not between the batches of a step, whose gradients a checkpoint
-    does not hold, and not just before a measurement, which a run resumed from it would leave out.
+    does not hold, and not just before a measurement, which a run resumed from it would leave out
+    (unless every step is measured after).
 
     Args:
         folder: for last.ckpt.
@@ -45,7 +46,8 @@ class StepCheckpoint(ModelCheckpoint):
         validate_every: steps between measurements.
     """
 
-    # Several processes have to agree on the time, and a GPU waits while they do.
+    # Several processes have to agree on the time, and a GPU waits while they do. They begin with
+    # the first step.
     STEPS_TO_AGREE = 10
 
     def __init__(self, folder: Path, minutes: float, validate_every: int) -> None:

@@ -4,7 +4,6 @@ import json
 import logging
 import math
 import platform
-import signal
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +93,7 @@ def train(
     """
     out = Path(out)
     config, card = recipe.training, recipe.model
-    checkpoint = out / "checkpoints" / "last.ckpt"
+    checkpoint = last_checkpoint(out)
     if resume and not checkpoint.is_file():
         raise ConfigError(f"there is no checkpoint {checkpoint} to resume from")
     if checkpoint.is_file() and not resume:
@@ -146,7 +145,6 @@ def train(
         with atomic_write(out / "recipe.json") as temporary:
             temporary.write_text(recipe.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
         _write_json(out / "run.json", record)
-    at_interrupt = signal.getsignal(signal.SIGINT)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")  # advice on what is meant
         try:
@@ -161,8 +159,6 @@ def train(
             # Lightning's for Ctrl-C and SIGTERM; PyTorch's where the workers have got it too.
             if isinstance(stopped, RuntimeError) and not trainer.received_sigterm:
                 raise
-            if isinstance(stopped.__context__, KeyboardInterrupt):  # and ignores the next ones
-                signal.signal(signal.SIGINT, at_interrupt)
             raise KeyboardInterrupt from stopped
     weights = out / f"{card.name}.safetensors"
     pck = trainer.callback_metrics.get("pck")
@@ -189,6 +185,11 @@ def train(
     )
 
 
+def last_checkpoint(out: Path) -> Path:
+    """Where a run keeps what it can be resumed from."""
+    return out / "checkpoints" / "last.ckpt"
+
+
 def _check_resumable(recipe: Recipe, begun: Path) -> None:
     """What a checkpoint holds depends on these, or overrules them."""
 
@@ -209,7 +210,8 @@ def _check_resumable(recipe: Recipe, begun: Path) -> None:
         }
 
     before = validate(Recipe, read_json(begun, "recipe", ConfigError), str(begun))
-    changed = [key for key, value in kept(recipe).items() if kept(before)[key] != value]
+    now, then = kept(recipe), kept(before)
+    changed = [key for key in now if now[key] != then[key]]
     if changed:
         raise ConfigError(
             f"the run in {begun.parent} was begun with another {' and '.join(changed)}; "
@@ -249,7 +251,7 @@ def _settings(config: TrainingConfig) -> dict[str, Any]:
 def _callbacks(recipe: Recipe, out: Path, steps: int, *, measured: bool) -> list[pl.Callback]:
     """Checkpoints last.ckpt and, of the best measurement, best.ckpt; the average; progress."""
     config = recipe.training
-    folder = out / "checkpoints"
+    folder = last_checkpoint(out).parent
     callbacks: list[pl.Callback] = [
         StepCheckpoint(folder, config.checkpoint_minutes, config.validate_every),
         RunProgress(steps),
@@ -352,8 +354,8 @@ def _people(recipe: Recipe) -> tuple[list[People], list[People]]:
     training, measured = [], [read(source) for source in recipe.data.validation]
     for source in recipe.data.sources:
         people = read(source)
-        folders = {folder: folder.resolve() for folder in {f.parent for f in people.files}}
-        held = np.array([folders[f.parent] / f.name in held_out for f in people.files], dtype=bool)
+        real = {folder: folder.resolve() for folder in {file.parent for file in people.files}}
+        held = np.array([real[f.parent] / f.name in held_out for f in people.files], dtype=bool)
         training.append(people.select(~held))
         if held.any():
             measured.append(people.select(held))
