@@ -133,7 +133,8 @@ def dots_under(crops, points, visible):
 
 def test_points_follow_the_picture_through_every_augmentation(coco_file):
     people = read_coco(coco_file(annotation(1)))
-    brightness = dots_under(*crops_of(people, Augmentation(truncation=0.4), 200, unbiased=True))
+    augmentation = Augmentation(truncation=0.4, shift=0.1, stretch=0.5)
+    brightness = dots_under(*crops_of(people, augmentation, 200, unbiased=True))
     assert len(brightness) > 800
     assert np.mean(brightness > 128) > 0.98  # a few dots are thinner than a pixel when zoomed out
 
@@ -265,12 +266,101 @@ def test_truncation_blackens_and_unlabels_what_lies_beyond(coco_file):
     crops, points, visible = crops_of(people, augmentation, 200)
     counts = visible.sum(1)
     assert counts.min() >= 3
-    assert 0.4 < np.mean(counts < 12) < 0.6  # half are only cropped
+    # Half are only cropped, of those cut twice a quarter.
+    assert np.mean(counts < 12) == pytest.approx(0.5 + 0.3 * 0.25, abs=0.07)
     # A dot at the cut itself is half black, and its middle may be.
     assert np.mean(dots_under(crops, points, visible) > 60) > 0.98
     # A dot just beyond the cut may touch what stays.
     gone = ~visible & (np.arange(17) >= 5)
     assert np.mean(dots_under(crops, points, gone) > 0) < 0.1
+
+
+def test_some_are_truncated_at_two_edges():
+    keypoints = np.reshape(annotation(1)["keypoints"], (17, 3))
+    crops = drawn(Augmentation(truncation=1), keypoints, 4000)
+    edges = (np.abs(crops.kept) < 1000).sum(axis=1)  # those that cut the picture
+    # Twice both the second time and black both times, less where it is the same edge again.
+    same = np.square([0.15, 0.15, 0.15, 0.55]).sum()
+    assert (edges == 2).mean() == pytest.approx(0.3 * 0.25 * (1 - same), abs=0.02)
+    assert edges.max() == 2
+
+
+def test_stretching_changes_the_ratio_of_sides_and_leaves_the_middle(coco_file):
+    keypoints = np.reshape(annotation(1)["keypoints"], (17, 3))
+    settings = {"half_body": 0, "rotation_probability": 1}
+    plain = drawn(Augmentation(**settings), keypoints, 2000)
+    matrices = drawn(Augmentation(**settings, stretch=0.5), keypoints, 2000).matrices
+    # A picture's axes, as they lie in the crop.
+    across, down = (np.linalg.norm(matrices[..., axis], axis=1) for axis in (0, 1))
+    assert (across / down).max() == pytest.approx(1.5, rel=0.01)
+    assert (down / across).max() == pytest.approx(1.5, rel=0.01)
+    assert np.median(across / down) == pytest.approx(1, abs=0.03)
+    np.testing.assert_allclose(
+        np.linalg.det(matrices[..., :2]), np.linalg.det(plain.matrices[..., :2])
+    )
+    middle = np.array([[45, 65]])
+    np.testing.assert_allclose(
+        transform_points(matrices, middle), transform_points(plain.matrices, middle)
+    )
+
+
+def test_erasing_blackens_a_rectangle_and_keeps_its_labels(coco_file):
+    people = read_coco(coco_file(annotation(1)))
+    settings = {"rotation": 0, "scale": 0, "flip": 0, "half_body": 0}
+    plain, points, visible = crops_of(people, Augmentation(**settings, color=0.2), 400)
+    erased, *same = crops_of(people, Augmentation(**settings, color=0.2, erasing=0.5), 400)
+    assert (same[0] == points).all()
+    assert (same[1] == visible).all()
+    changed = (erased != plain).any(axis=3)
+    assert (erased[changed] == 0).all()
+    brightness = dots_under(erased, points, visible)
+    assert 0.85 < np.mean(brightness > 100) < 0.97  # dots under rectangles
+    crops = drawn(Augmentation(erasing=0.5), people.keypoints[0], 4000)
+    x1, y1, x2, y2 = crops.erased.T
+    assert (crops.erased >= 0).all()
+    assert x2.max() <= SIZE[0]
+    assert y2.max() <= SIZE[1]
+    drawn_ones = x2 > x1
+    assert drawn_ones.mean() == pytest.approx(0.5, abs=0.03)
+    share = ((x2 - x1) * (y2 - y1))[drawn_ones] / (SIZE[0] * SIZE[1])
+    assert share.min() == pytest.approx(0.03, rel=0.05)
+    assert share.max() == pytest.approx(0.3, rel=0.05)
+    assert np.median(share) == pytest.approx((0.03 * 0.3) ** 0.5, rel=0.1)
+    # Anywhere inside: the room that is left is divided evenly.
+    room = (SIZE[0] - x2 + x1)[drawn_ones]
+    assert (x1[drawn_ones] / room).mean() == pytest.approx(0.5, abs=0.03)
+
+
+def test_mosaic_fills_what_was_erased(coco_file):
+    people = read_coco(coco_file(annotation(1)))
+    settings = {"rotation": 0, "scale": 0, "flip": 0, "half_body": 0}
+    erased = crops_of(people, Augmentation(**settings, erasing=1), 100)[0]
+    filled = crops_of(people, Augmentation(**settings, erasing=1, mosaic=1), 100)[0]
+    around = crops_of(people, None, 1)[0]
+    # The only other one here is the same, and fits without a seam.
+    assert (erased != around).any(axis=(1, 2, 3)).mean() > 0.5  # the picture is black but for dots
+    assert (filled == around).all()
+
+
+def test_downscaling_draws_half_the_crops_from_fewer_pixels(coco_file):
+    people = read_coco(coco_file(annotation(1)))
+    settings = {"rotation": 0, "scale": 0, "flip": 0, "half_body": 0}
+    plain = crops_of(people, Augmentation(**settings), 300)[0].astype(float)
+    reduced = crops_of(people, Augmentation(**settings, downscale=4), 300)[0]
+    changed = (reduced != plain).any(axis=(1, 2, 3))
+    assert changed.mean() == pytest.approx(0.5, abs=0.1)
+    # Light neither comes nor goes, but is spread; nor does it move.
+    total = reduced[changed].mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(total, plain[changed].mean(axis=(1, 2, 3)), rtol=0.05)
+    detail = np.abs(np.diff(reduced[changed].astype(float), axis=2)).mean(axis=(1, 2, 3))
+    assert 0.2 < (detail / np.abs(np.diff(plain[0], axis=1)).mean()).min() < 0.6
+    y, x = np.mgrid[: SIZE[1], : SIZE[0]]
+    for axis in (x, y):
+        middle = (reduced[changed, ..., 0] * axis).sum((1, 2)) / reduced[changed, ..., 0].sum(
+            (1, 2)
+        )
+        expected = (plain[0, ..., 0] * axis).sum() / plain[0, ..., 0].sum()
+        np.testing.assert_allclose(middle, expected, atol=0.7)
 
 
 def test_mosaic_shows_somebody_else_where_the_crop_is_black(coco_file):

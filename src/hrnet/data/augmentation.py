@@ -17,7 +17,11 @@ HALF_BODY_PADDING = 1.5
 UPPER_BODY = 0.6915  # P(N(0, 1) < 0.5), by which the official code chooses
 EDGES = (0.15, 0.15, 0.15, 0.55)  # left, top, right, bottom: how often truncation moves each in
 SHIFTED = 0.3  # how often the region moves, as MMPose has it
-NUMBERS = 19  # random numbers a crop
+TWICE = 0.3  # of those truncated, how many at two edges
+ERASED = (0.03, 0.3)  # least and most of the crop's area, log-uniform
+ERASED_RATIO = 3.0  # of width to height, at most, either way
+DOWNSCALED = 0.5  # how often
+NUMBERS = 30  # random numbers a crop
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -43,8 +47,14 @@ class Augmentation:
             cut by the picture's edge or hidden behind a table: half the time what lies beyond
             goes black and its joints unlabelled. Not in the paper; for data with whole bodies
             only.
+        stretch: how far width and height change against each other, as a share, either way. Not in
+            the paper.
+        erasing: probability that a rectangle of the crop goes black, a joint in it keeping its
+            label (Zhong et al., *Random Erasing Data Augmentation*, AAAI 2020).
         mosaic: probability that another person's crop shows wherever this one is black, beyond
-            the picture or where truncation cut it. Not in the paper.
+            the picture or where truncation or erasing cut it. Not in the paper.
+        downscale: how many times fewer pixels a side the crop is drawn from at most, where it is
+            (half of the time), as small people are. Not in the paper.
         color: how far brightness, contrast and the balance of the channels change, as a share.
             Not in the paper.
     """
@@ -57,7 +67,10 @@ class Augmentation:
     half_body_min_joints: int = 8
     shift: float = 0.0
     truncation: float = 0.0
+    stretch: float = 0.0
+    erasing: float = 0.0
     mosaic: float = 0.0
+    downscale: float = 1.0
     color: float = 0.0
 
 
@@ -69,14 +82,19 @@ class Crops(NamedTuple):
         flips: (N,) whether it mirrors.
         kept: (N, 4) x1, y1, x2, y2 in whole pixels, x2 and y2 excluded: the part of the picture
             that stays; far outside of it where all does.
+        erased: (N, 4) x1, y1, x2, y2 in whole pixels of the crop, x2 and y2 excluded: what goes
+            black; empty for nothing.
         behind: (N,) whose crop shows where this one is black, as a share of all people; -1: none.
+        shrinks: (N,) how many times fewer pixels a side it is drawn from.
         tones: (N, 4) gamma, and the gains of red, green and blue after it.
     """
 
     matrices: Float
     flips: Bool
     kept: Int
+    erased: Int
     behind: Float
+    shrinks: Float
     tones: Float
 
 
@@ -111,8 +129,15 @@ def plain_crops(
         *crop_regions(boxes, input_size, padding), input_size, unbiased=unbiased
     )
     count = len(boxes)
-    flips, behind, tones = np.zeros(count, dtype=bool), np.full(count, -1.0), np.ones((count, 4))
-    return Crops(matrices, flips, _all_kept(count), behind, tones)
+    return Crops(
+        matrices,
+        flips=np.zeros(count, dtype=bool),
+        kept=_all_kept(count),
+        erased=np.zeros((count, 4), dtype=np.int64),
+        behind=np.full(count, -1.0),
+        shrinks=np.ones(count),
+        tones=np.ones((count, 4)),
+    )
 
 
 def random_crops(
@@ -136,6 +161,10 @@ def random_crops(
     u = numbers.T
     truncated = u[0] < augmentation.truncation
     boxes, kept = _truncate(u[1:4], truncated, boxes, keypoints)
+    boxes, kept_too = _truncate(u[20:23], truncated & (u[19] < TWICE), boxes, keypoints)
+    kept = np.concatenate(
+        [np.maximum(kept, kept_too)[:, :2], np.minimum(kept, kept_too)[:, 2:]], axis=1
+    )
     halved = ~truncated & (u[4] < augmentation.half_body)
     boxes, halved = _half_bodies(u[5], halved, augmentation, boxes, keypoints, skeleton)
 
@@ -153,11 +182,37 @@ def random_crops(
     matrices = crop_matrices(
         centers, sizes, input_size, rotation=rotation, flip=flips, unbiased=unbiased
     )
+    matrices = _stretched(matrices, centers, augmentation.stretch, u[23])
     behind = np.where(u[10] < augmentation.mosaic, u[11], -1.0)
     # Gamma and gains, no offset: black stays black, as beyond a picture's edge.
     change = 1 + augmentation.color * (2 * u[12:16] - 1)
     tones = np.stack([change[0], *(change[1:] * change[1:].mean(axis=0))], axis=1)
-    return Crops(matrices, flips, kept, behind, tones)
+    erased = _rectangles(u[24:28], augmentation.erasing, input_size)
+    downscaled = u[28] < DOWNSCALED
+    shrinks = np.where(downscaled, augmentation.downscale ** u[29], 1.0)
+    return Crops(matrices, flips, kept, erased, behind, shrinks, tones)
+
+
+def _stretched(matrices: Float, centers: Float, stretch: float, u: Float) -> Float:
+    """The maps after the picture's width has changed by a factor and its height by the inverse,
+    around the centres (N, 2), which stay where they are."""
+    factor = np.sqrt(1 + stretch) ** (2 * u - 1)
+    linear = matrices[..., :2] * np.stack([factor, 1 / factor], axis=1)[:, None]
+    moved = np.einsum("nij,nj->ni", matrices[..., :2] - linear, centers)
+    return np.concatenate([linear, (matrices[..., 2] + moved)[..., None]], axis=2)
+
+
+def _rectangles(u: Float, probability: float, input_size: tuple[int, int]) -> Int:
+    """Rectangles (N, 4) inside of crops, empty where there is none."""
+    least, most = ERASED
+    # One number for both, whether and how large, as it is uniform below the probability as well.
+    wanted = u[0] < probability
+    share = least * (most / least) ** (u[0] / max(probability, 1e-9)).clip(0, 1)
+    ratio = ERASED_RATIO ** (2 * u[1] - 1)
+    sides = np.sqrt(share)[:, None] * np.stack([np.sqrt(ratio), 1 / np.sqrt(ratio)], axis=1)
+    first = u[2:4].T * (1 - sides)  # sides are at most 0.95
+    corners = np.concatenate([first, first + sides], axis=1) * np.tile(input_size, 2)
+    return np.where(wanted[:, None], np.rint(corners), 0).astype(np.int64)
 
 
 def _half_bodies(

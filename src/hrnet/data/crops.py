@@ -106,7 +106,11 @@ class CropDataset(Dataset[Batch]):
         points[crops.flips] = points[crops.flips][:, self.skeleton.flip_order]
         visible[crops.flips] = visible[crops.flips][:, self.skeleton.flip_order]
         pixels, blank = self._cut(crops, people)
+        for row, (x1, y1, x2, y2) in enumerate(crops.erased.tolist()):
+            pixels[row, y1:y2, x1:x2] = 0
+            blank[row, y1:y2, x1:x2] = True
         self._show_others(crops, pixels, blank)
+        _lower_resolution(pixels, crops.shrinks)
         _change_tones(pixels, crops.tones)
         return Batch(*(torch.from_numpy(array) for array in (pixels, points, visible)))
 
@@ -175,6 +179,15 @@ class CropDataset(Dataset[Batch]):
                 cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB, dst=pixels[row])
                 np.equal(crop[..., 3], 0, out=blank[row])
         return pixels, blank
+
+
+def _lower_resolution(pixels: NDArray[np.uint8], shrinks: NDArray[np.float64]) -> None:
+    """Draw crops (N, H, W, 3) from as many times fewer pixels a side, in place."""
+    height, width = pixels.shape[1:3]
+    for row in np.flatnonzero(shrinks != 1).tolist():
+        size = (max(1, round(width / shrinks[row])), max(1, round(height / shrinks[row])))
+        small = cv2.resize(pixels[row], size, interpolation=cv2.INTER_AREA)
+        pixels[row] = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _change_tones(pixels: NDArray[np.uint8], tones: NDArray[np.float64]) -> None:

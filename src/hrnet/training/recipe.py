@@ -74,7 +74,10 @@ class AugmentationConfig(_Table):
     half_body: float = Field(default=Augmentation.half_body, ge=0, le=1)
     half_body_min_joints: int = Field(default=Augmentation.half_body_min_joints, ge=0)
     shift: float = Field(default=Augmentation.shift, ge=0, lt=1)
+    stretch: float = Field(default=Augmentation.stretch, ge=0, lt=1)
+    erasing: float = Field(default=Augmentation.erasing, ge=0, le=1)
     mosaic: float = Field(default=Augmentation.mosaic, ge=0, le=1)
+    downscale: float = Field(default=Augmentation.downscale, ge=1, le=16)
     color: float = Field(default=Augmentation.color, ge=0, lt=1)
 
 
