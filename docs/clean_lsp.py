@@ -1,5 +1,5 @@
-"""Write what leg 6 of the packaged model is trained on: Leeds Sports Pose, and apart from it its
-extension, whose labels are crowd-sourced, without their plain errors.
+"""Write what legs 6 and 7 of the packaged model are trained on: Leeds Sports Pose, and apart from
+it its extension, whose labels are crowd-sourced, without their plain errors.
 
     python docs/clean_lsp.py DATA OUT [--model NAME|FILE]
 
