@@ -17,9 +17,9 @@ HALF_BODY_PADDING = 1.5
 UPPER_BODY = 0.6915  # P(N(0, 1) < 0.5), by which the official code chooses
 EDGES = (0.15, 0.15, 0.15, 0.55)  # left, top, right, bottom: how often truncation moves each in
 SHIFTED = 0.3  # how often the region moves, as MMPose has it
-TWICE = 0.3  # of those truncated, how many at two edges
+TWICE = 0.3  # of those truncated, how many once more, mostly at another edge
 ERASED = (0.03, 0.3)  # least and most of the crop's area, log-uniform
-ERASED_RATIO = 3.0  # of width to height, at most, either way
+ERASED_RATIO = 3.0  # of width to height as shares of the crop's, at most, either way
 DOWNSCALED = 0.5  # how often
 NUMBERS = 30  # random numbers a crop
 
@@ -45,8 +45,8 @@ class Augmentation:
             (30 % of the time). Not in the paper; MMPose's is 0.16.
         truncation: probability of keeping only a part of the person's box, as where somebody is
             cut by the picture's edge or hidden behind a table: half the time what lies beyond
-            goes black and its joints unlabelled. Not in the paper; for data with whole bodies
-            only.
+            goes black and its joints unlabelled. Not in the paper; for data that show whole
+            bodies, mostly.
         stretch: how far width and height change against each other, as a share, either way. Not in
             the paper.
         erasing: probability that a rectangle of the crop goes black, a joint in it keeping its
