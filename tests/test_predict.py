@@ -300,6 +300,15 @@ def test_a_name_with_a_dash_goes_behind_two(hrnet, weights_file, tmp_path):
     assert visible(tmp_path / "out") == ["-x [1].json"]
 
 
+@pytest.fixture
+def interruptible():
+    """Background jobs of a script, which the tests may be, ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(
     predict, tmp_path, monkeypatch, kind
