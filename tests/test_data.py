@@ -285,7 +285,7 @@ def test_some_are_truncated_at_two_edges():
     assert edges.max() == 2
 
 
-def test_stretching_changes_the_ratio_of_sides_and_leaves_the_middle(coco_file):
+def test_stretching_changes_the_ratio_of_sides_and_leaves_the_middle():
     keypoints = np.reshape(annotation(1)["keypoints"], (17, 3))
     settings = {"half_body": 0, "rotation_probability": 1}
     plain = drawn(Augmentation(**settings), keypoints, 2000)

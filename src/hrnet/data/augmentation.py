@@ -160,11 +160,9 @@ def random_crops(
     """
     u = numbers.T
     truncated = u[0] < augmentation.truncation
-    boxes, kept = _truncate(u[1:4], truncated, boxes, keypoints)
-    boxes, kept_too = _truncate(u[20:23], truncated & (u[19] < TWICE), boxes, keypoints)
-    kept = np.concatenate(
-        [np.maximum(kept, kept_too)[:, :2], np.minimum(kept, kept_too)[:, 2:]], axis=1
-    )
+    kept = _all_kept(len(boxes))
+    boxes = _truncate(u[1:4], truncated, boxes, keypoints, kept)
+    boxes = _truncate(u[20:23], truncated & (u[19] < TWICE), boxes, keypoints, kept)
     halved = ~truncated & (u[4] < augmentation.half_body)
     boxes, halved = _half_bodies(u[5], halved, augmentation, boxes, keypoints, skeleton)
 
@@ -248,14 +246,11 @@ def _half_bodies(
     return np.where(taken[:, None], half, boxes), taken
 
 
-def _truncate(
-    u: Float, wanted: Bool, boxes: Float, keypoints: Float
-) -> tuple[Float, NDArray[np.int64]]:
-    """A part of the box, where it is wanted and three labelled joints are still inside, and what
-    to keep of the picture."""
-    kept = _all_kept(len(boxes))
+def _truncate(u: Float, wanted: Bool, boxes: Float, keypoints: Float, kept: Int) -> Float:
+    """A part of the box, where it is wanted and three labelled joints are still inside; what is
+    `kept` of the picture (N, 4) becomes less, in place."""
     if not wanted.any():
-        return boxes, kept
+        return boxes
     # Which edge moves in: mostly the bottom one, as people's legs are cut most often.
     edge = np.searchsorted(np.cumsum(EDGES[:3]), u[0], side="right")
     share = 0.3 + 0.5 * u[1]
@@ -270,7 +265,7 @@ def _truncate(
     taken = wanted & (inside.sum(axis=1) >= 3)
     black = taken & (u[2] < 0.5)
     kept[black, edge[black]] = np.rint(parts[black, edge[black]]) + (edge[black] >= 2)
-    return np.where(taken[:, None], parts, boxes), kept
+    return np.where(taken[:, None], parts, boxes)
 
 
 def _all_kept(count: int) -> Int:

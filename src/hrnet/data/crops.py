@@ -106,7 +106,8 @@ class CropDataset(Dataset[Batch]):
         points[crops.flips] = points[crops.flips][:, self.skeleton.flip_order]
         visible[crops.flips] = visible[crops.flips][:, self.skeleton.flip_order]
         pixels, blank = self._cut(crops, people)
-        for row, (x1, y1, x2, y2) in enumerate(crops.erased.tolist()):
+        for row in np.flatnonzero(crops.erased.any(axis=1)).tolist():
+            x1, y1, x2, y2 = crops.erased[row]
             pixels[row, y1:y2, x1:x2] = 0
             blank[row, y1:y2, x1:x2] = True
         self._show_others(crops, pixels, blank)
