@@ -7,7 +7,7 @@ import pytest
 
 from hrnet.detection import check_boxes, whole_picture
 from hrnet.errors import BoxError, ConfigError, ImageError, WeightsError
-from hrnet.estimator import PoseEstimator
+from hrnet.predicting.estimator import PoseEstimator
 
 RNG = np.random.default_rng(0)
 PICTURES = [RNG.integers(0, 255, (h, w, 3), dtype=np.uint8) for h, w in ((60, 90), (80, 50))]
@@ -220,7 +220,7 @@ def test_a_stream_holds_no_more_pictures_than_a_batch_takes(fixed):
 
 
 def test_a_stream_holds_fewer_pictures_if_they_are_large(fixed, monkeypatch):
-    monkeypatch.setattr("hrnet.estimator.MAX_HELD", 3 * 80 * 50)
+    monkeypatch.setattr("hrnet.predicting.estimator.MAX_HELD", 3 * 80 * 50)
     pictures = (fixed.prepare(PICTURES[1], BOXES[1]) for _ in range(8))
     assert len(list(fixed.stream(pictures))) == 8
     assert fixed.runner.sizes == [3, 3, 2]
@@ -340,7 +340,9 @@ def test_the_nearest_model_is_suggested_and_a_missing_file_named(tmp_path):
         PoseEstimator(tmp_path / "none.safetensors")
 
 
-@pytest.mark.parametrize("module", ["hrnet", "hrnet.cli", "hrnet.estimator", "hrnet.zoo"])
+@pytest.mark.parametrize(
+    "module", ["hrnet", "hrnet.cli", "hrnet.predicting.estimator", "hrnet.zoo"]
+)
 def test_importing_does_not_load_torch(module):
     code = f"import sys, {module}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

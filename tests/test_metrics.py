@@ -15,9 +15,9 @@ from hrnet.evaluation.distances import box_lengths, epe, nme, normalised_distanc
 from hrnet.evaluation.oks import crowdpose_ap, oks_ap, oks_ap_by_joint, wholebody_ap
 from hrnet.evaluation.pck import auc, box_pck, head_pck, mpii_pckh, pck
 from hrnet.evaluation.predictions import Predictions, survivors
-from hrnet.evaluation.similarity import oks, oks_nms
 from hrnet.geometry import crop_regions
 from hrnet.result import rescore
+from hrnet.similarity import oks, oks_nms
 from hrnet.skeletons import load_skeleton, skeleton_of_names
 from real_data import real_data
 

@@ -10,10 +10,10 @@ import pytest
 
 from hrnet.errors import ConfigError
 from hrnet.images import read_image
-from hrnet.outputs import JOURNAL_FILE, Outputs, output_names, parse_kinds
+from hrnet.images.sources import Source
+from hrnet.predicting.outputs import JOURNAL_FILE, Outputs, output_names, parse_kinds
 from hrnet.result import Poses
 from hrnet.skeletons import load_skeleton
-from hrnet.sources import Source
 
 SKELETON = load_skeleton("coco17")
 SETTINGS = {"model": "m", "flip test": False}

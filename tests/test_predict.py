@@ -326,7 +326,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(
         written.append(os.path.basename(file))
 
     with monkeypatch.context() as patch:
-        patch.setattr("hrnet.outputs.write_image", interrupting)
+        patch.setattr("hrnet.predicting.outputs.write_image", interrupting)
         result = predict(*command, "--out", "out")
     assert result.code == 130
     assert result.out == ""

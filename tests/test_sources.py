@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from hrnet.errors import ImageError
-from hrnet.sources import find_sources
+from hrnet.images.sources import find_sources
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
         ImageError,
         WeightsError,
     )
-    from hrnet.estimator import PoseEstimator
     from hrnet.model import PoseModel
     from hrnet.network import HighResolutionNet
+    from hrnet.predicting.estimator import PoseEstimator
     from hrnet.result import Poses
     from hrnet.skeletons import Skeleton, load_skeleton
     from hrnet.zoo import create_model, list_models
@@ -38,7 +38,7 @@ _HOMES = {
     "HRNetError": "errors",
     "HighResolutionNet": "network",
     "ImageError": "errors",
-    "PoseEstimator": "estimator",
+    "PoseEstimator": "predicting.estimator",
     "PoseModel": "model",
     "Poses": "result",
     "Skeleton": "skeletons",

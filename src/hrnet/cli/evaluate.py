@@ -64,12 +64,12 @@ def evaluate(
 
     from hrnet.cli.progress import progress_bar
     from hrnet.errors import ConfigError
-    from hrnet.estimator import PoseEstimator
     from hrnet.evaluation.evaluate import evaluate as run
     from hrnet.evaluation.evaluate import evaluate_predictions
     from hrnet.evaluation.predictions import read_predictions
     from hrnet.evaluation.report import joint_rows, shown, write_report
     from hrnet.files import atomic_write
+    from hrnet.predicting.estimator import PoseEstimator
     from hrnet.skeletons import find_skeleton
 
     # Not found out after everything is predicted.

@@ -11,8 +11,8 @@ import typer
 from hrnet.cli.progress import INTERRUPTED
 
 if TYPE_CHECKING:
-    from hrnet.estimator import Picture
-    from hrnet.sources import Source
+    from hrnet.images.sources import Source
+    from hrnet.predicting.estimator import Picture
 
 
 def predict(
@@ -77,9 +77,9 @@ def predict(
 
     from hrnet.detection.boxes_file import BoxesFile, image_ids
     from hrnet.errors import BoxError, ConfigError, HRNetError
-    from hrnet.estimator import PoseEstimator
-    from hrnet.outputs import Outputs, parse_kinds
-    from hrnet.sources import find_sources
+    from hrnet.images.sources import find_sources
+    from hrnet.predicting.estimator import PoseEstimator
+    from hrnet.predicting.outputs import Outputs, parse_kinds
 
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     if not isfinite(threshold):

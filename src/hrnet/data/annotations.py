@@ -11,7 +11,7 @@ from typing import Any
 
 from hrnet.errors import ConfigError, DataError, ImageError
 from hrnet.files import atomic_write
-from hrnet.headers import read_header
+from hrnet.images.headers import read_header
 from hrnet.tables import read_json
 
 BEGINNING = 1 << 16  # bytes of a picture file that mostly hold its size

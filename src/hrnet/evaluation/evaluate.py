@@ -14,7 +14,6 @@ from hrnet.data import read_people
 from hrnet.data.coco import WHOLEBODY_PARTS, has_wholebody, pictures_and_categories
 from hrnet.data.people import People
 from hrnet.errors import DataError
-from hrnet.estimator import PoseEstimator
 from hrnet.evaluation.distances import box_lengths, epe, nme
 from hrnet.evaluation.figures import JointFigures
 from hrnet.evaluation.oks import crowdpose_ap, oks_ap, oks_ap_by_joint, wholebody_ap
@@ -30,8 +29,9 @@ from hrnet.evaluation.predictions import (
     predict_people,
     survivors,
 )
-from hrnet.evaluation.similarity import mean_similarity
 from hrnet.files import sha256_of
+from hrnet.predicting.estimator import PoseEstimator
+from hrnet.similarity import mean_similarity
 from hrnet.skeletons import Skeleton
 from hrnet.tables import read_json
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools.cocoeval import COCOeval
 
-from hrnet.evaluation.similarity import mean_similarity
+from hrnet.similarity import mean_similarity
 
 
 class KeypointEval(COCOeval):  # type: ignore[misc]  # pycocotools has no types

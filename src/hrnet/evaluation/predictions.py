@@ -12,10 +12,10 @@ from hrnet.data.coco import SCALE_UNIT
 from hrnet.data.people import People
 from hrnet.detection import LARGEST, SMALLEST
 from hrnet.errors import BoxError, DataError
-from hrnet.estimator import Picture, PoseEstimator
-from hrnet.evaluation.similarity import oks_nms
 from hrnet.geometry import crop_regions
 from hrnet.images import read_image
+from hrnet.predicting.estimator import Picture, PoseEstimator
+from hrnet.similarity import oks_nms
 from hrnet.skeletons import Skeleton
 from hrnet.tables import read_json
 

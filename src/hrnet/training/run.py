@@ -25,9 +25,9 @@ from hrnet.data.augmentation import Augmentation
 from hrnet.data.crops import Batch, ChunkSampler, CropDataset, TrainingBatches
 from hrnet.data.people import People
 from hrnet.errors import ConfigError, DataError
-from hrnet.estimator import PoseEstimator
 from hrnet.evaluation.evaluate import Evaluation, evaluate, package_versions
 from hrnet.files import atomic_write, sha256_of
+from hrnet.predicting.estimator import PoseEstimator
 from hrnet.tables import read_json, validate
 from hrnet.training.callbacks import (
     AtomicCheckpoints,

@@ -12,12 +12,12 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from hrnet.errors import ConfigError
-from hrnet.estimator import Picture
 from hrnet.files import atomic_write
 from hrnet.images import write_image
+from hrnet.images.sources import STDIN, Source
+from hrnet.predicting.estimator import Picture
 from hrnet.result import Poses, row_columns
 from hrnet.skeletons import Skeleton
-from hrnet.sources import STDIN, Source
 from hrnet.tables import nearest_names
 
 KINDS = ("json", "coco", "csv", "image", "crops")

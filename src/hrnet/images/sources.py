@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from hrnet.errors import ImageError
-from hrnet.images import Image, is_url, read_image
+from hrnet.images.reading import Image, is_url, read_image
 
 # Some of them OpenCV reads only in some of its builds, or never (HEIC): such a picture in a folder
 # is better reported than passed over.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hrnet.downloads import read_url
 from hrnet.errors import ConfigError, ImageError
 from hrnet.files import atomic_write
-from hrnet.headers import Header, as_stored, avif_turns, read_header
+from hrnet.images.headers import Header, as_stored, avif_turns, read_header
 
 MAX_PIXELS = 200_000_000  # 600 MB as RGB: larger than any camera's, smaller than a memory
 MAX_PIXELS_VARIABLE = "HRNET_MAX_PIXELS"
