@@ -38,9 +38,9 @@ from hrnet.data.crops import Batch
 from hrnet.model import PoseModel
 from hrnet.training.module import PoseTraining
 from hrnet.training.recipe import TrainingConfig
-from hrnet.zoo import find_card
+from hrnet.zoo import find_model
+from hrnet.zoo.build import build_model
 from hrnet.zoo.card import ModelCard, NetworkCard
-from hrnet.zoo.weights import build_model
 
 MODELS = ["hrnet_w32_coco_256x192", "hrnet_w32_small_coco17"]
 WARM_UP = 3  # rounds
@@ -201,7 +201,7 @@ def main() -> None:
         where = torch.cuda.get_device_name()
     print(f"torch {torch.__version__}, {where}, ours {options.precision}, official 32-true")
     for name in options.model or MODELS:
-        card = find_card(name)
+        card = find_model(name).card
         table(card, times(card, options), options)
 
 

@@ -7,9 +7,9 @@ COCO's keypoints into README.md and README.zh-CN.md.
 from pathlib import Path
 
 from hrnet.files import atomic_write
-from hrnet.zoo import list_models, model_card
+from hrnet.zoo import find_model, list_models
+from hrnet.zoo.build import cost
 from hrnet.zoo.card import ModelCard
-from hrnet.zoo.weights import cost
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- models: begin -->", "<!-- models: end -->"
@@ -45,7 +45,7 @@ def tables() -> dict[str, list[ModelCard]]:
     """All cards by skeleton, that of COCO first."""
     by_skeleton: dict[str, list[ModelCard]] = {"coco17": []}
     for name in list_models():
-        card = model_card(name)
+        card = find_model(name).card
         by_skeleton.setdefault(card.skeleton.name, []).append(card)
     return by_skeleton
 

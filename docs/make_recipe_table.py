@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hrnet.files import atomic_write
 from hrnet.training.recipe import list_recipes, load_recipe
-from hrnet.zoo import list_models, model_card
+from hrnet.zoo import find_model, list_models
 
 PAGE = Path(__file__).with_name("recipes.md")
 TEXT = """\
@@ -65,7 +65,7 @@ def row(name: str) -> str:
     figures = [f"{f.metric} {f.value:g}, {f.protocol}" for f in recipe.published[:1]]
     cells = (
         f"`{name}`",
-        model_card(name).trained_on,
+        find_model(name).card.trained_on,
         f"{height} x {width}",
         recipe.model.codec.kind,
         f"{training.batch_size} x {training.accumulate}",

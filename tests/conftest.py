@@ -1,15 +1,15 @@
 import pytest
 import torch
 
-from hrnet.zoo import model_card
-from hrnet.zoo.weights import build_model, save_model
+from hrnet.zoo import find_model
+from hrnet.zoo.build import build_model, save_model
 
 
 @pytest.fixture(scope="session")
 def weights_file(tmp_path_factory):
     """A whole weights file of the packaged model's layout, with random weights."""
     torch.manual_seed(0)
-    card = model_card("hrnet_w32_small_coco17")
+    card = find_model("hrnet_w32_small_coco17").card
     file = tmp_path_factory.mktemp("weights") / "random.safetensors"
     save_model(build_model(card).network, card, file)
     return file

@@ -25,7 +25,7 @@ from hrnet.images import read_image
 from hrnet.skeletons import load_skeleton
 from hrnet.training.recipe import load_recipe
 from hrnet.training.run import train
-from hrnet.zoo.weights import build_model, save_model
+from hrnet.zoo.build import build_model, save_model
 from real_data import real_data
 
 # Its own file under formats/, the skeleton, and what the data set is measured by.

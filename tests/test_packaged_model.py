@@ -9,7 +9,7 @@ from hrnet.data.coco import read_coco
 from hrnet.evaluation.pck import pck
 from hrnet.images import read_image
 from hrnet.training.recipe import RECIPES
-from hrnet.zoo import DEFAULT_MODEL, model_card
+from hrnet.zoo import DEFAULT_MODEL, find_model
 from hrnet.zoo.card import read_card
 from real_data import real_data
 
@@ -22,7 +22,7 @@ def estimator():
 
 
 def test_the_file_s_card_is_the_package_s():
-    ours = model_card(DEFAULT_MODEL)
+    ours = find_model(DEFAULT_MODEL).card
     with as_file(WEIGHTS) as file:
         theirs = read_card(file)
         assert file.stat().st_size <= 12_000_000

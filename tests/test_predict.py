@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from hrnet.cli import main
 from hrnet.images import read_image, write_image
 from hrnet.skeletons import load_skeleton
-from hrnet.zoo import model_card
+from hrnet.zoo import find_model
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 255, (60, 90, 3), dtype=np.uint8)
@@ -249,7 +249,7 @@ def test_a_tree_s_pictures_of_one_name_have_boxes_and_results_of_their_own(predi
         assert person["score"] == pytest.approx(score * mean, abs=2e-3)
         assert content["image"]["path"] == os.path.join("in", folder, "a.png")
         crop = read_image(tmp_path / "in/out" / folder / "a.crops/0.png")
-        width, height = model_card(RECIPE).input_size
+        width, height = find_model(RECIPE).card.input_size
         assert crop.shape == (height, width, 3)
     # The results beside the pictures are not taken for pictures the next time.
     assert "2 people in 2 pictures" in predict("in", "-r", "--out", "in/out").out
@@ -390,7 +390,7 @@ def bad_weights(weights_file, tmp_path):
     def make(fault):
         file = tmp_path / "bad.safetensors"
         tensors = load_file(weights_file)
-        card = {"hrnet_card": model_card(RECIPE).to_json()}
+        card = {"hrnet_card": find_model(RECIPE).card.to_json()}
         name = next(key for key, tensor in tensors.items() if tensor.ndim == 4)
         if fault == "garbage":
             file.write_bytes(RNG.bytes(200))

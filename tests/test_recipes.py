@@ -19,8 +19,8 @@ from hrnet.cli import app, main
 from hrnet.errors import ConfigError
 from hrnet.training.recipe import list_recipes, load_recipe
 from hrnet.training.run import train
-from hrnet.zoo import list_models, model_card
-from hrnet.zoo.weights import build_model
+from hrnet.zoo import find_model, list_models
+from hrnet.zoo.build import build_model
 from real_data import real_data
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +43,7 @@ def test_each_published_model_of_people_and_animals_has_its_recipe():
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_recipe_is_of_the_card_s_model_and_for_its_figures(name):
-    recipe, card = load_recipe(name), model_card(name)
+    recipe, card = load_recipe(name), find_model(name).card
     assert recipe.published == card.figures
     nothing_measured = {
         key: type(card).model_fields[key].default
@@ -74,7 +74,7 @@ def test_all_networks_can_be_built():
 
 def test_the_packaged_model_s_recipe_has_its_figures_and_says_that_it_took_more():
     recipe = load_recipe(PACKAGED)
-    assert recipe.published == model_card(PACKAGED).figures
+    assert recipe.published == find_model(PACKAGED).card.figures
     assert "does not reach it" in " ".join(recipe.description.split())
 
 
@@ -179,7 +179,7 @@ def test_networks_start_from_imagenet_but_for_the_one_that_was_trained_on_coco_f
     training = load_recipe(name).training
     start = f"hrnet_w{load_recipe(name).model.network.base_channel}_imagenet"
     if name == "hrnet_w48_coco_wholebody_384x288_dark":
-        assert model_card(name).trained_on.startswith("COCO train2017, then")
+        assert find_model(name).card.trained_on.startswith("COCO train2017, then")
         start = "hrnet_w48_coco_384x288_dark"
     assert (training.start_from, training.start_head) == (start, "skip")
 
@@ -187,7 +187,7 @@ def test_networks_start_from_imagenet_but_for_the_one_that_was_trained_on_coco_f
 def test_figures_are_of_the_package_s_recipe_and_its_data_alone(tmp_path):
     name = "hrnet_w48_coco_256x192_dark"
     for change in ("data.root=elsewhere", "data.workers=8", "training.accumulate=1"):
-        assert load_recipe(name, [change]).published == model_card(name).figures
+        assert load_recipe(name, [change]).published == find_model(name).card.figures
     for change in (
         'data.sources=[{file="other.json"}]',
         'data={sources=[{file="other.json"}]}',

@@ -8,7 +8,7 @@ from hrnet.errors import ConfigError
 from hrnet.skeletons import Skeleton, list_skeletons, load_skeleton, skeleton_of_names
 from hrnet.tables import validate
 from hrnet.training.recipe import Recipe, list_recipes, load_recipe
-from hrnet.zoo import find_card, list_models, model_card
+from hrnet.zoo import find_model, list_models
 from hrnet.zoo.card import ModelCard
 
 
@@ -73,14 +73,14 @@ def test_unknown_names_are_answered_with_the_nearest():
     with refused("did you mean coco17 or"):
         load_skeleton("coco_17")
     with refused("did you mean hrnet_w32_small_coco17 or"):
-        model_card("hrnet_w32_small_coco")
+        find_model("hrnet_w32_small_coco")
     with refused("did you mean hrnet_w32_small_coco17 or"):
         load_recipe("hrnet_small_coco17")
 
 
 @pytest.mark.parametrize("name", list_models())
 def test_cards_are_valid_and_travel_as_json(name):
-    card = find_card(name)
+    card = find_model(name).card
     assert card.name == name
     assert ModelCard.model_validate(json.loads(card.to_json())) == card
 

@@ -17,8 +17,8 @@ from hrnet.training.module import PoseTraining, layer_depth
 from hrnet.training.recipe import TrainingConfig, load_recipe
 from hrnet.training.run import train
 from hrnet.training.start import load_start
-from hrnet.zoo import model_card
-from hrnet.zoo.weights import build_model
+from hrnet.zoo import find_model
+from hrnet.zoo.build import build_model
 from real_data import real_data
 
 SMALL = [
@@ -265,7 +265,7 @@ def test_a_run_starts_from_a_file_without_a_head(eight_people, tmp_path):
 
 def start(weights, skeleton):
     """The packaged network with another skeleton's head, before and after the start by name."""
-    card = model_card("hrnet_w32_small_coco17").model_copy(update={"skeleton": skeleton})
+    card = find_model("hrnet_w32_small_coco17").card.model_copy(update={"skeleton": skeleton})
     network = build_model(card).network
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     config = TrainingConfig(steps=1, start_from=str(weights), start_head="by_name")
@@ -407,7 +407,7 @@ def test_the_rate_falls_at_the_official_milestones():
 
 def rates_by_part(config):
     """At each of ten steps {attribute of the network: rate}, by the optimiser's own groups."""
-    card = model_card("hrnet_w32_small_coco17")
+    card = find_model("hrnet_w32_small_coco17").card
     training = PoseTraining(build_model(card), card, config, 10)
     chosen = training.configure_optimizers()
     optimizer, scheduler = chosen["optimizer"], chosen["lr_scheduler"]["scheduler"]

@@ -16,9 +16,9 @@ from hrnet import PoseEstimator
 from hrnet.data.coco import read_coco
 from hrnet.geometry import crop_matrices, crop_regions, invert, transform_points, warp
 from hrnet.images import read_image
-from hrnet.zoo import model_card
+from hrnet.zoo import find_model
+from hrnet.zoo.build import build_model, save_model
 from hrnet.zoo.card import CodecCard, NetworkCard
-from hrnet.zoo.weights import build_model, save_model
 from real_data import real_data
 
 GOLDEN = np.load(FILE)
@@ -51,7 +51,7 @@ def weights_files(tmp_path_factory):
     """For each path a file with the golden network's weights and its card."""
     files = {}
     for path in PATHS:
-        card = model_card("hrnet_w32_small_coco17").model_copy(
+        card = find_model("hrnet_w32_small_coco17").card.model_copy(
             update={
                 "network": NetworkCard(**NETWORK),
                 "codec": CodecCard(kind=path),

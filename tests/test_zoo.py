@@ -8,15 +8,16 @@ from importlib.resources import files
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 import hrnet
 from hrnet import ConfigError, HRNetError, WeightsError
 from hrnet.cli import app
 from hrnet.tables import merged, read_table, validate
-from hrnet.zoo import find_card, find_weights, model_card
-from hrnet.zoo.card import BackboneCard, ModelCard, read_card
-from hrnet.zoo.weights import build_model, cost
+from hrnet.zoo import find_model, find_weights
+from hrnet.zoo.build import build_model, cost
+from hrnet.zoo.card import BackboneCard, ModelCard, NetworkCard, read_card
 
 OFFICIAL = "hrnet_w32_coco_256x192_official"
 FETCHED = "hrnet_w32_coco_256x192"
@@ -34,15 +35,15 @@ def home(tmp_path, monkeypatch):
 def official_file(tmp_path_factory):
     """Weights of the official network's layout under a published name."""
     torch.manual_seed(0)
-    network = build_model(model_card(OFFICIAL)).network
+    network = build_model(find_model(OFFICIAL).card).network
     file = tmp_path_factory.mktemp("official") / "pose_hrnet_w32_256x192.pth"
     torch.save({f"module.{k}": t for k, t in network.state_dict().items()}, file)
     return file
 
 
 def test_a_published_file_under_its_name_needs_no_other_name(official_file):
-    card = find_card(official_file)
-    assert card == model_card(OFFICIAL)
+    card = find_model(official_file).card
+    assert card == find_model(OFFICIAL).card
     model = hrnet.create_model(official_file)
     weights = torch.load(official_file, weights_only=True)
     assert torch.equal(model.network.conv1.weight, weights["module.conv1.weight"])
@@ -66,7 +67,7 @@ def test_convert_keeps_every_bit_and_writes_the_card(official_file, tmp_path):
     converted = hrnet.create_model(out).network.state_dict()
     assert all(torch.equal(converted[k], weights[f"module.{k}"]) for k in converted)
     card = read_card(out)
-    assert card == model_card(OFFICIAL).model_copy(update={"weights": None})
+    assert card == find_model(OFFICIAL).card.model_copy(update={"weights": None})
 
 
 def test_convert_takes_the_name_that_is_given(official_file, tmp_path):
@@ -98,7 +99,7 @@ def test_files_that_must_be_fetched_by_hand_say_where_to_put_them(home, official
 def test_a_file_in_the_cache_is_checked_and_used_without_a_network(
     home, official_file, monkeypatch
 ):
-    card = model_card(FETCHED)
+    card = find_model(FETCHED).card
     home.mkdir(parents=True)
     (home / card.weights.file).symlink_to(official_file)
     with pytest.raises(WeightsError, match=f"sha256 begins with .*, not {card.weights.sha256};"):
@@ -106,7 +107,7 @@ def test_a_file_in_the_cache_is_checked_and_used_without_a_network(
 
 
 def test_a_published_name_on_another_file_is_refused(official_file, tmp_path):
-    file = tmp_path / model_card(FETCHED).weights.file
+    file = tmp_path / find_model(FETCHED).card.weights.file
     file.symlink_to(official_file)
     with pytest.raises(WeightsError, match="is not the file of that name that was published"):
         hrnet.create_model(file)
@@ -134,8 +135,6 @@ def test_names_that_stand_for_no_weights_are_refused(name, message, home):
 
 
 def test_files_without_a_card_need_a_name(tmp_path):
-    from safetensors.torch import save_file
-
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
     with pytest.raises(ConfigError, match=r"x.safetensors does not say how it was trained"):
         hrnet.create_model(tmp_path / "x.safetensors")
@@ -153,7 +152,7 @@ def test_files_without_a_card_need_a_name(tmp_path):
     ],
 )
 def test_cost(name, parameters, multiply_adds):
-    card = model_card(name)
+    card = find_model(name).card
     counted = cost(card.network, len(card.skeleton), card.input_size)
     assert counted[0] == parameters
     assert counted[1] == pytest.approx(multiply_adds, rel=1e-4)
@@ -162,7 +161,7 @@ def test_cost(name, parameters, multiply_adds):
 def test_show_says_all_there_is_to_know(home):
     result = CliRunner().invoke(app, ["models", "show", "hrnet_w48_coco_384x288_udp"])
     assert result.exit_code == 0, result.output
-    card = model_card("hrnet_w48_coco_384x288_udp")
+    card = find_model("hrnet_w48_coco_384x288_udp").card
     for part in (
         "17 (coco17): nose, left_eye",
         "288 x 384 pixels (width x height), boxes padded by 1.25",
@@ -235,10 +234,10 @@ def test_imagenet_initialisations_have_names(home, official_file):
 
 def test_damaged_cards_are_refused_by_one_sentence(tmp_path):
     """Cards travel in files from anywhere: 400 of them, damaged at random."""
-    from safetensors.torch import save_file
-
     chance = random.Random(0)
-    text = model_card("hrnet_w48_coco_384x288_udp").to_json()
+    network = NetworkCard(base_channel=1, num_modules=(1, 1, 1), num_blocks=1, layer1_channels=4)
+    card = find_model("hrnet_w48_coco_384x288_udp").card.model_copy(update={"network": network})
+    text = card.to_json()
     pieces = ["{", "}", "[", "]", '"', ",", ":", "-1", "1e999", "NaN", "null", "0", "[" * 9999, "é"]
     valid = 0
     for _ in range(400):
@@ -248,9 +247,9 @@ def test_damaged_cards_are_refused_by_one_sentence(tmp_path):
             end = start + chance.choice([0, 1, 1, 5, 100])
             damaged = damaged[:start] + chance.choice([*pieces, "", ""]) + damaged[end:]
         file = tmp_path / "x.safetensors"
-        save_file({"x": torch.zeros(1)}, file, metadata={"hrnet_card": damaged})
+        save_file({"x": torch.zeros(2000)}, file, metadata={"hrnet_card": damaged})
         try:
-            card = find_card(file)
+            card = find_model(file).card
         except HRNetError as error:
             assert "\n" not in str(error)
             assert "x.safetensors" in str(error)
@@ -262,7 +261,7 @@ def test_damaged_cards_are_refused_by_one_sentence(tmp_path):
 
 def test_sizes_that_a_card_declares_are_bounded(tmp_path):
     """A card must not make a reader allocate more than any network needs."""
-    table = json.loads(model_card("hrnet_w32_coco_256x192").to_json())
+    table = json.loads(find_model("hrnet_w32_coco_256x192").card.to_json())
     for change, key in (
         ({"network": {"base_channel": 10**9}}, "network.base_channel"),
         ({"network": {"num_modules": [1, 10**6, 1]}}, "network.num_modules"),
@@ -276,6 +275,41 @@ def test_sizes_that_a_card_declares_are_bounded(tmp_path):
             validate(ModelCard, merged(table, change), "card x")
 
 
+def test_a_card_larger_than_its_file_is_refused_before_anything_is_built(tmp_path):
+    """2.7 kB that ask for a network of more parameters than any machine has bytes."""
+    network = NetworkCard(base_channel=512, num_modules=(16, 16, 16), num_blocks=16)
+    card = find_model("hrnet_w32_coco_256x192").card.model_copy(update={"network": network})
+    file = tmp_path / "x.safetensors"
+    save_file({"x": torch.zeros(1)}, file, metadata={"hrnet_card": card.to_json()})
+    message = "describes a network of over [0-9,]{15} parameters, which a file of [0-9,]+ bytes"
+    for read in (find_model, hrnet.create_model, lambda f: hrnet.create_model(f, weights=None)):
+        with pytest.raises(WeightsError, match=message):
+            read(file)
+
+
+def test_parameters_that_a_card_is_known_to_need_are_most_of_all_and_never_more():
+    for name in hrnet.list_models():
+        card = find_model(name).card
+        parameters, _ = cost(card.network, len(card.skeleton), (32, 32))
+        assert 0.75 < card.network.least_parameters / parameters < 1, name
+
+
+def test_no_name_is_not_the_packaged_model(weights_file):
+    with pytest.raises(ConfigError, match="there is no model ''"):
+        find_model("")
+    with pytest.raises(ConfigError, match="there are no weights ''"):
+        find_weights("")
+
+
+def test_what_runs_a_file_goes_by_its_ending():
+    assert find_model().runtime == "torch"
+    for name, runtime in (("x.onnx", "onnxruntime"), ("y/x.xml", "openvino")):
+        with pytest.raises(ConfigError, match=f"{name} cannot run in {runtime}; there is only"):
+            find_model(name)
+    with pytest.raises(ConfigError, match="cannot run in tensorrt"):
+        find_model(runtime="tensorrt")
+
+
 def test_a_published_file_name_belongs_to_one_model():
-    names = [model_card(name).weights.file for name in hrnet.list_models()]
+    names = [find_model(name).card.weights.file for name in hrnet.list_models()]
     assert len(set(names)) == len(names)

@@ -8,7 +8,7 @@ import pytest
 
 from hrnet.skeletons import load_skeleton
 from hrnet.tables import read_table
-from hrnet.zoo import list_models, model_card
+from hrnet.zoo import find_model, list_models
 from hrnet.zoo.card import WeightsCard, family_cards
 from real_data import real_data
 
@@ -57,14 +57,14 @@ def test_no_card_is_lost():
     # Two cards of one name, or two of one file, would be a slip of the pen.
     assert len(list_models()) == sum(counts.values())
     assert len(PUBLISHED) == sum(counts.values()) - 1
-    sources = Counter(model_card(name).weights.url for name in PUBLISHED)
+    sources = Counter(find_model(name).card.weights.url for name in PUBLISHED)
     del sources[None]
     assert set(sources.values()) == {1}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_name_says_what_its_card_says(name):
-    card = model_card(name)
+    card = find_model(name).card
     width, height_x_width, tail = re.fullmatch(r"hrnet_w(\d+)_.+?_(\d+x\d+)(.*)", name).groups()
     variants = tail.split("_")
     assert card.network.base_channel == int(width)
@@ -82,7 +82,7 @@ def test_a_name_says_what_its_card_says(name):
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_files_carry_their_hash_in_their_name(name):
-    weights = model_card(name).weights
+    weights = find_model(name).card.weights
     if weights.url is None:
         assert weights.page.startswith("https://github.com/")
         return
@@ -94,7 +94,7 @@ def test_published_files_carry_their_hash_in_their_name(name):
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_how_the_published_networks_were_trained(name):
-    card = model_card(name)
+    card = find_model(name).card
     faces_or_hands = card.network.base_channel == 18
     assert card.network.head == ("v2" if faces_or_hands else "v1")
     assert card.network.upsampling == ("bilinear" if faces_or_hands else "nearest")
@@ -109,7 +109,7 @@ def test_how_the_published_networks_were_trained(name):
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_figures_are_in_the_unit_of_their_metric(name):
-    card = model_card(name)
+    card = find_model(name).card
     keys = [(f.data, f.boxes, f.metric) for f in card.figures]
     assert len(set(keys)) == len(keys)
     for figure in card.figures:
@@ -164,7 +164,7 @@ def test_figures_are_in_the_unit_of_their_metric(name):
     ],
 )
 def test_published_figures(name, data, boxes, metric, value):
-    figures = {(f.data, f.boxes, f.metric): f.value for f in model_card(name).figures}
+    figures = {(f.data, f.boxes, f.metric): f.value for f in find_model(name).card.figures}
     assert figures[data, boxes, metric] == value
 
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from hrnet.predicting.estimator import PoseEstimator
     from hrnet.result import Poses
     from hrnet.skeletons import Skeleton, load_skeleton
-    from hrnet.zoo import create_model, list_models
+    from hrnet.zoo import list_models
+    from hrnet.zoo.build import create_model
     from hrnet.zoo.loading import load_weights
 
 __version__ = "0.1.0"
@@ -43,7 +44,7 @@ _HOMES = {
     "Poses": "result",
     "Skeleton": "skeletons",
     "WeightsError": "errors",
-    "create_model": "zoo",
+    "create_model": "zoo.build",
     "list_models": "zoo",
     "load_skeleton": "skeletons",
     "load_weights": "zoo.loading",

@@ -20,7 +20,7 @@ def convert(
     from rich.console import Console
 
     from hrnet.errors import ConfigError
-    from hrnet.zoo.weights import convert as run
+    from hrnet.zoo.build import convert as run
 
     if out.suffix != ".safetensors":
         raise ConfigError(f"{out} must end in .safetensors")

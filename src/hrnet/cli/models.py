@@ -24,14 +24,14 @@ def list_(
     from hrnet.errors import ConfigError
     from hrnet.skeletons import load_skeleton
     from hrnet.tables import nearest_names
-    from hrnet.zoo import list_models, model_card
+    from hrnet.zoo import find_model, list_models
 
     codecs = ("plain", "dark", "udp")
     if codec is not None and codec not in codecs:
         raise ConfigError(f"there is no codec {codec!r}{nearest_names(codec, codecs)}")
     if skeleton is not None:
         load_skeleton(skeleton)
-    cards = [model_card(name) for name in list_models(pattern)]
+    cards = [find_model(name).card for name in list_models(pattern)]
     cards = [
         c for c in cards if skeleton in (None, c.skeleton.name) and codec in (None, c.codec.kind)
     ]
@@ -55,11 +55,11 @@ def show(name: Annotated[str, typer.Argument(help="A model's name, or a weights 
     """Say all there is to know about a model."""
     from rich.console import Console
 
-    from hrnet.zoo import find_card
-    from hrnet.zoo.sources import cached_file
-    from hrnet.zoo.weights import cost
+    from hrnet.zoo import find_model
+    from hrnet.zoo.build import cost
+    from hrnet.zoo.sources import cache_place
 
-    card = find_card(name)
+    card = find_model(name).card
     parameters, multiply_adds = cost(card.network, len(card.skeleton), card.input_size)
     width, height = card.input_size
     network, codec, names = card.network, card.codec, card.skeleton.keypoints
@@ -84,7 +84,7 @@ def show(name: Annotated[str, typer.Argument(help="A model's name, or a weights 
         if weights.sha256 is not None:
             rows["sha256"] = weights.sha256 + ("" if len(weights.sha256) == 64 else "...")
         if not weights.packaged:
-            file = cached_file(weights)
+            file = cache_place(weights)
             rows["on this machine"] = str(file) if file.is_file() else f"no; would be {file}"
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(card.name)
@@ -105,15 +105,15 @@ def download(
     """Fetch models' weights, to be used later without a network."""
     from rich.console import Console
 
-    from hrnet.zoo import list_models, model_card
-    from hrnet.zoo.sources import weights_file
+    from hrnet.zoo import find_model, list_models
+    from hrnet.zoo.sources import fetch_weights
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     for name in names:
         for match in list_models(name) or [name]:
-            weights = model_card(match).weights
+            weights = find_model(match).card.weights
             assert weights is not None  # every card of a name has weights
-            console.print(f"{match}  {weights_file(weights)}")
+            console.print(f"{match}  {fetch_weights(weights)}")
 
 
 @models.command()
@@ -137,10 +137,10 @@ def _headline(card: "ModelCard") -> str:
 
 
 def _where(weights: "WeightsCard | None") -> str:
-    from hrnet.zoo.sources import cached_file
+    from hrnet.zoo.sources import cache_place
 
     if weights is None or weights.packaged:
         return "in the package"
-    if cached_file(weights).is_file():
+    if cache_place(weights).is_file():
         return "on this machine"
     return "to download" if weights.url else "by hand"

@@ -14,7 +14,7 @@ from hrnet.errors import BoxError, ConfigError
 from hrnet.geometry import crop_matrices, crop_regions, invert, transform_points, warp
 from hrnet.images import Image, ImageSource, read_image
 from hrnet.result import Poses
-from hrnet.runtime import load_runner
+from hrnet.runtime.runner import load_runner
 
 Boxes = ArrayLike | None
 MAX_HELD = 50_000_000  # pixels of the pictures in a batch: 150 MB, where photographs are large

@@ -14,7 +14,7 @@ from hrnet.data.coco import BoxCleaning, read_skeleton
 from hrnet.errors import ConfigError
 from hrnet.skeletons import find_skeleton
 from hrnet.tables import merged, nearest_names, read_table, validate
-from hrnet.zoo import card_table
+from hrnet.zoo import find_model
 from hrnet.zoo.card import Figure, ModelCard
 
 RECIPES = files(__package__) / "recipes"
@@ -224,7 +224,8 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
         model = table["model"] = {key: value for key, value in model.items() if key != "skeleton"}
     if isinstance(model, dict) and "card" in model:
         changes = {key: value for key, value in model.items() if key != "card"}
-        base = card_table(model["card"])
+        card = find_model(model["card"]).card
+        base = card.model_dump(mode="json", by_alias=True, exclude_unset=True)
         figures = base.pop("figures", ())
         keys = [override.partition("=")[0] for override in overrides or []]
         if name == model["card"] and not any(map(_OTHER_MODEL.fullmatch, keys)):

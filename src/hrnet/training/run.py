@@ -39,7 +39,7 @@ from hrnet.training.distributed import sync_batch_norm
 from hrnet.training.module import PoseTraining
 from hrnet.training.recipe import RECIPES, DataSource, Recipe, TrainingConfig
 from hrnet.training.start import load_start
-from hrnet.zoo.weights import build_model, save_model
+from hrnet.zoo.build import build_model, save_model
 
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "opencv-python-headless")
 

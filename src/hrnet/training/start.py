@@ -5,10 +5,10 @@ import torch
 from hrnet.errors import ConfigError
 from hrnet.network import HighResolutionNet
 from hrnet.training.recipe import TrainingConfig
-from hrnet.zoo import find_card, find_weights
+from hrnet.zoo import find_model, find_weights
+from hrnet.zoo.build import build_model
 from hrnet.zoo.card import ModelCard
 from hrnet.zoo.loading import load_weights
-from hrnet.zoo.weights import build_model
 
 
 def load_start(network: HighResolutionNet, card: ModelCard, config: TrainingConfig) -> None:
@@ -20,7 +20,7 @@ def load_start(network: HighResolutionNet, card: ModelCard, config: TrainingConf
         config: its `start_from` and `start_head`.
 
     Raises:
-        ConfigError, DownloadError: see `find_weights` and, for "by_name", `find_card`.
+        ConfigError, DownloadError: see `find_weights` and, for "by_name", `find_model`.
         WeightsError: they do not fit, see `load_weights`.
     """
     if config.start_from is None:
@@ -30,7 +30,7 @@ def load_start(network: HighResolutionNet, card: ModelCard, config: TrainingConf
         load_weights(network, file, head=config.start_head)
         return
     try:
-        theirs = find_card(config.start_from).skeleton
+        theirs = find_model(config.start_from).card.skeleton
     except ConfigError as error:
         raise ConfigError(
             f'start_head "by_name" asks which keypoints {config.start_from} has, and {error}; '

@@ -17,8 +17,8 @@ class _Table(BaseModel):
 
 
 # The upper limits are far above any network's: a card comes with files from anywhere, and must
-# not make its reader allocate at will.
-_Count = Annotated[int, Field(ge=1, le=100)]
+# not make its reader allocate at will. `read_card` bounds their product by the file's size.
+_Count = Annotated[int, Field(ge=1, le=16)]
 
 
 class NetworkCard(_Table):
@@ -31,6 +31,13 @@ class NetworkCard(_Table):
     layer1_blocks: _Count = 4
     upsampling: Literal["nearest", "bilinear"] = "nearest"
     head: Literal["v1", "v2"] = "v1"
+
+    @property
+    def least_parameters(self) -> int:
+        """Parameters of the residual blocks' 3x3 convolutions, which are most of all."""
+        per_module = (18 * self.base_channel**2 * sum(4**b for b in range(n)) for n in (2, 3, 4))
+        stages = sum(n * size for n, size in zip(self.num_modules, per_module, strict=True))
+        return self.num_blocks * stages + self.layer1_blocks * 9 * (self.layer1_channels // 4) ** 2
 
 
 class CodecCard(_Table):
@@ -182,7 +189,8 @@ def read_card(file: Path) -> ModelCard | None:
     """The card in a weights file; None if it is not safetensors or holds none.
 
     Raises:
-        WeightsError: the file is missing or a broken safetensors file.
+        WeightsError: the file is missing or a broken safetensors file, or is too small for the
+            network that its card describes.
         ConfigError: its card is not valid.
     """
     if not file.is_file():
@@ -200,4 +208,12 @@ def read_card(file: Path) -> ModelCard | None:
         table = json.loads(metadata["hrnet_card"])
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"the model card in {file} is not JSON: {error}") from None
-    return validate(ModelCard, table, f"the model card in {file}")
+    card = validate(ModelCard, table, f"the model card in {file}")
+    # Before anything of that size is built: two bytes a parameter are the least.
+    if card.network.least_parameters > file.stat().st_size // 2:
+        raise WeightsError(
+            f"the model card in {file} describes a network of over "
+            f"{card.network.least_parameters:,} parameters, which a file of "
+            f"{file.stat().st_size:,} bytes cannot hold; take the file from where it was made"
+        )
+    return card

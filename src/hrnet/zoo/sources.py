@@ -14,7 +14,7 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".tar", ".bin")
 _PACKAGED = files(__package__) / "packaged"
 
 
-def weights_file(weights: WeightsCard) -> Path:
+def fetch_weights(weights: WeightsCard) -> Path:
     """The file on this machine, fetched into the cache folder if need be and checked.
 
     Raises:
@@ -24,7 +24,7 @@ def weights_file(weights: WeightsCard) -> Path:
     if weights.packaged:
         with as_file(_PACKAGED / weights.file) as file:  # a wheel is unpacked: the file stays
             return file
-    file = cached_file(weights)
+    file = cache_place(weights)
     if file.is_file():
         if weights.sha256 is not None:  # somebody may have put it there by hand
             check_sha256(file, weights.sha256)
@@ -50,7 +50,7 @@ def check_sha256(file: Path, sha256: str) -> None:
         )
 
 
-def cached_file(weights: WeightsCard) -> Path:
+def cache_place(weights: WeightsCard) -> Path:
     """Where a file that is not in the package is, or will be."""
     return cache_file("weights", weights.file)
 

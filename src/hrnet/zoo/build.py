@@ -1,4 +1,4 @@
-"""Weights files: safetensors whose metadata hold the model card."""
+"""Cards to models, and models to files: safetensors whose metadata hold the card."""
 
 from functools import cache
 from pathlib import Path
@@ -10,15 +10,44 @@ from hrnet.codec import HeatmapCodec
 from hrnet.files import atomic_write
 from hrnet.model import PoseModel
 from hrnet.network import HighResolutionNet
-from hrnet.zoo import find_card, find_weights
 from hrnet.zoo.card import ModelCard, NetworkCard
+from hrnet.zoo.find import find_model, find_weights
 from hrnet.zoo.loading import LoadReport, load_weights
 
 
-def build_model(card: ModelCard, *, flip_test: bool = False) -> PoseModel:
-    """The model that a card describes, with random weights."""
+def create_model(
+    model: str | Path | None = None,
+    *,
+    weights: str | Path | None = "default",
+    flip_test: bool = False,
+) -> PoseModel:
+    """A `PoseModel` in evaluation mode.
+
+    Args:
+        model: a name of `list_models()`; a weights file that carries its card, or a published
+            one under its published name; "hf:owner/name"; or None for the model in the package.
+        weights: "default" for the model's own, fetched where need be; None for random ones; or a
+            file, URL or "hf:owner/name" that fits, see `hrnet.load_weights`.
+        flip_test: see `PoseModel`.
+
+    Raises:
+        ConfigError: no such model, or nothing says how a file was trained.
+        WeightsError: the weights are missing, broken, or do not fit.
+        DownloadError: the weights cannot be fetched.
+    """
+    found = find_model(model)
+    return build_model(found.card, found.weights(weights), flip_test=flip_test).eval()
+
+
+def build_model(
+    card: ModelCard, weights: Path | None = None, *, flip_test: bool = False
+) -> PoseModel:
+    """The model that a card describes, with the weights of a file, or random ones."""
+    network = HighResolutionNet(num_joints=len(card.skeleton), **card.network.model_dump())
+    if weights is not None:
+        load_weights(network, weights)
     return PoseModel(
-        HighResolutionNet(num_joints=len(card.skeleton), **card.network.model_dump()),
+        network,
         HeatmapCodec(**card.codec.model_dump()),
         card.skeleton.flip_order.tolist(),
         output=card.output,
@@ -50,7 +79,7 @@ def convert(checkpoint: str | Path, out: str | Path, *, name: str | None = None)
         ConfigError: no such model, or nothing says which it is.
         WeightsError: see `load_weights`.
     """
-    card = find_card(checkpoint if name is None else name)
+    card = find_model(checkpoint if name is None else name).card
     network = build_model(card).network
     report = load_weights(network, find_weights(checkpoint))
     save_model(network, card.model_copy(update={"weights": None}), out, dtype=torch.float32)

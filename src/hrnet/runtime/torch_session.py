@@ -1,0 +1,66 @@
+"""Networks in PyTorch."""
+
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from hrnet.errors import ConfigError
+from hrnet.runtime.session import Arrays
+
+
+class TorchSession:
+    """See `hrnet.runtime.session.Session`.
+
+    Args:
+        module: tensors in, a tensor or a tuple of tensors out. It is changed: its batch norms go
+            into the convolutions before them.
+        device: "auto" (CUDA, then Apple's MPS, then the CPU) or a name of PyTorch's.
+
+    Raises:
+        ConfigError: there is no such device here.
+    """
+
+    provider = "torch"
+    precision = "fp32"
+
+    def __init__(self, module: nn.Module, device: str = "auto") -> None:
+        self.device = _pick_device() if device == "auto" else device
+        self.threads = torch.get_num_threads()
+        fold_batch_norms(module.eval())
+        try:
+            self.module = module.to(self.device)
+            self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # not in the stubs
+            torch.zeros(1).to(self.device).cpu()  # "meta" takes a model, and gives nothing back
+        except (RuntimeError, AssertionError, ImportError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"the model cannot run on device {device!r}: {reason}") from None
+
+    def __call__(self, *inputs: NDArray[Any]) -> Arrays:
+        """See `hrnet.runtime.session.Session`."""
+        with torch.inference_mode():
+            outputs = self.module(*(torch.from_numpy(array).to(self.device) for array in inputs))
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return tuple(tensor.cpu().numpy() for tensor in outputs)
+
+
+def fold_batch_norms(module: nn.Module) -> None:
+    """Put the batch norms of a module in evaluation mode into the convolutions before them, in
+    place: `bn1` into `conv1`, and in a `Sequential` each into its predecessor. A sixth to a fifth
+    of the time on a CPU; values change by rounding."""
+    for name, child in list(module.named_children()):
+        before = str(int(name) - 1) if isinstance(module, nn.Sequential) else f"conv{name[2:]}"
+        convolution = getattr(module, before, None)
+        if isinstance(child, nn.BatchNorm2d) and isinstance(convolution, nn.Conv2d):
+            setattr(module, before, fuse_conv_bn_eval(convolution, child))
+            setattr(module, name, nn.Identity())
+        else:
+            fold_batch_norms(child)
+
+
+def _pick_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
