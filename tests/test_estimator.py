@@ -1,13 +1,19 @@
 import json
+import pickle
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 
 from hrnet.detection import check_boxes, whole_picture
 from hrnet.errors import BoxError, ConfigError, ImageError, WeightsError
+from hrnet.images import write_image
 from hrnet.predicting.estimator import PoseEstimator
+from hrnet.predicting.picture import Picture
 
 RNG = np.random.default_rng(0)
 PICTURES = [RNG.integers(0, 255, (h, w, 3), dtype=np.uint8) for h, w in ((60, 90), (80, 50))]
@@ -17,14 +23,22 @@ BOXES = [
 ]
 
 
+class TwoThreads:
+    """Of a session what a stream asks of it."""
+
+    parallel = 2
+
+    def workers(self):
+        return ThreadPoolExecutor(self.parallel, "hrnet-run")
+
+
 class MeanColours:
     """A runner whose points tell the crops apart to the last digit, whatever the batch; the
     refinement of a random network's flat heatmaps would magnify rounding."""
 
-    device = "cpu"
-
     def __init__(self, card):
         self.card = card
+        self.session = TwoThreads()
 
     def __call__(self, crops):
         means = crops.reshape(len(crops), -1, 3).mean(axis=1)
@@ -53,10 +67,9 @@ def same(a, b):
 class FixedPoints:
     """A runner that finds every person's joints at the same points of the crop."""
 
-    device = "cpu"
-
     def __init__(self, card, points):
         self.card = card
+        self.session = TwoThreads()
         self.points = np.asarray(points, np.float32)
         self.sizes = []
 
@@ -66,6 +79,14 @@ class FixedPoints:
         assert crops.dtype == np.uint8
         self.sizes.append(len(crops))
         return np.repeat(self.points[None], len(crops), axis=0)
+
+
+class Recorder(FixedPoints):
+    """Keeps the crops as well."""
+
+    def __call__(self, crops):
+        self.seen.append(crops)
+        return super().__call__(crops)
 
 
 @pytest.fixture
@@ -191,61 +212,167 @@ def test_a_stream_keeps_the_order_whatever_the_batch(weights_file, estimator, ba
     streaming.runner = estimator.runner
     pictures = [PICTURES[0], PICTURES[1], PICTURES[0], PICTURES[1]]
     boxes = [BOXES[0], [], None, BOXES[1]]
-    prepared = map(streaming.prepare, pictures, boxes)
-    results = list(streaming.stream(prepared))
+    results = list(streaming.stream(map(Picture, pictures, boxes)))
     assert len(results) == 4
-    for (prepared, poses), picture, own in zip(results, pictures, boxes, strict=True):
-        assert prepared.image is picture
-        same(poses, estimator(picture, own))
+    for result, picture, own in zip(results, pictures, boxes, strict=True):
+        assert result.picture.source is picture
+        assert result.size == (picture.shape[1], picture.shape[0])
+        same(result.poses, estimator(picture, own))
 
 
 def test_a_batch_is_never_larger_than_asked(fixed):
     fixed.batch_size = 2
     fixed(PICTURES[0], [[5, 5, 40, 50]] * 5)
-    assert fixed.runner.sizes == [2, 2, 1]
+    assert sorted(fixed.runner.sizes) == [1, 2, 2]
 
 
-def test_a_stream_holds_no_more_pictures_than_a_batch_takes(fixed):
+def test_batches_are_full_but_for_the_last_whatever_people_a_picture_has(fixed):
+    fixed.batch_size = 32
+    five = [[5, 5, 40, 50]] * 5  # by pictures whole, batches would be 35, or 32 and 3
+    results = list(fixed.stream(Picture(PICTURES[0], five) for _ in range(40)))
+    assert [len(result.poses) for result in results] == [5] * 40
+    assert sorted(fixed.runner.sizes) == [8, *[32] * 6]
+
+
+def test_nobody_in_any_picture_is_answered_without_a_run(fixed):
+    results = list(fixed.stream(Picture(PICTURES[0], []) for _ in range(500)))
+    assert [len(result.poses) for result in results] == [0] * 500
+    assert fixed.runner.sizes == []
+
+
+@pytest.mark.parametrize("boxes", [BOXES[1], []])
+def test_a_stream_takes_no_more_pictures_than_a_few_batches_ahead(fixed, boxes):
     fixed.batch_size = 4
     taken = 0
 
     def pictures():
         nonlocal taken
-        for boxes in [BOXES[1]] + [[]] * 50:
+        for _ in range(1000):
             taken += 1
-            yield fixed.prepare(PICTURES[1], boxes)
+            yield Picture(PICTURES[1], boxes)
 
-    next(fixed.stream(pictures()))
-    assert taken == 4
-
-
-def test_a_stream_holds_fewer_pictures_if_they_are_large(fixed, monkeypatch):
-    monkeypatch.setattr("hrnet.predicting.estimator.MAX_HELD", 3 * 80 * 50)
-    pictures = (fixed.prepare(PICTURES[1], BOXES[1]) for _ in range(8))
-    assert len(list(fixed.stream(pictures))) == 8
-    assert fixed.runner.sizes == [3, 3, 2]
+    stream = fixed.stream(pictures())
+    for number in range(1, 200):
+        next(stream)
+        assert taken - number < 200
+    stream.close()
+    assert taken < 400
 
 
-def test_a_picture_that_cannot_be_prepared_leaves_a_stream_going(estimator):
+def test_pictures_read_ahead_hold_a_bounded_number_of_bytes(fixed, monkeypatch):
+    held = most = 0
+
+    class Counted:
+        """A detector that sees how many pictures are read and not yet cropped."""
+
+        name, padding, batch_size = "counted", None, 1
+
+        def __call__(self, images):
+            nonlocal held
+            held -= 1
+            return [np.array([[5, 5, 40, 50, 1.0]]) for _ in images]
+
+    def read(picture):
+        nonlocal held, most
+        held += 1
+        most = max(most, held)
+        return picture.source
+
+    fixed.detector = Counted()
+    monkeypatch.setattr(Picture, "read", read)
+    monkeypatch.setattr("hrnet.predicting.estimator.MAX_HELD", 3 * PICTURES[0].size)
+    assert len(list(fixed.stream(Picture(PICTURES[0]) for _ in range(100)))) == 100
+    assert 2 <= most <= 5  # without the bound, a batch of 32
+
+
+def test_a_fault_stands_in_its_place_and_leaves_a_stream_going(estimator, tmp_path):
+    pictures = [
+        Picture(PICTURES[0], BOXES[0], key="a"),
+        Picture(PICTURES[0], [[1, 2, 3]], key="b"),
+        Picture(tmp_path / "none.png", key="c"),
+        Picture(PICTURES[1], BOXES[1], key="d"),
+    ]
+    results = list(estimator.stream(pictures))
+    assert [result.picture.key for result in results] == ["a", "b", "c", "d"]
+    assert [type(result.error) for result in results] == [
+        type(None),
+        BoxError,
+        ImageError,
+        type(None),
+    ]
+    assert [result.poses and len(result.poses) for result in results] == [3, None, None, 1]
+
+
+def test_an_error_of_the_caller_s_own_comes_after_the_results_before_it(estimator):
     def pictures():
-        for key, boxes in enumerate([BOXES[0], [[1, 2, 3]], BOXES[1]]):
-            try:
-                yield estimator.prepare(PICTURES[0], boxes, key=key)
-            except BoxError:
-                faults.append(key)
+        yield Picture(PICTURES[0], BOXES[0])
+        raise OSError("the disk is gone")
 
-    faults = []
-    found = [(picture.key, len(poses)) for picture, poses in estimator.stream(pictures())]
-    assert found == [(0, 3), (2, 1)]
-    assert faults == [1]
+    stream = estimator.stream(pictures())
+    assert len(next(stream).poses) == 3
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(stream)
+
+
+@pytest.mark.parametrize("end", ["close", "interrupt", "finish", "fault"])
+def test_a_stream_leaves_no_thread(fixed, end):
+    def pictures():
+        for number in range(200):
+            if end == "interrupt" and number == 100:
+                raise KeyboardInterrupt
+            yield Picture(PICTURES[0], BOXES[0])
+
+    if end == "fault":
+        fixed.runner.points = "no array"
+    stream = fixed.stream(pictures())
+    if end in ("interrupt", "fault"):
+        with pytest.raises((KeyboardInterrupt, TypeError, IndexError)):
+            list(stream)
+    elif end == "finish":
+        list(stream)
+    else:
+        next(stream)
+        stream.close()
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("hrnet")]
 
 
 def test_crops_are_what_the_runner_gets(fixed):
     seen = []
-    fixed.runner = lambda crops: seen.append(crops) or np.ones((len(crops), 17, 3), np.float32)
-    prepared = fixed.prepare(PICTURES[0], BOXES[0])
-    list(fixed.stream([prepared]))
-    np.testing.assert_array_equal(seen[0], list(prepared.crops()))
+    fixed.runner.__class__ = Recorder
+    fixed.runner.seen = seen
+    (result,) = fixed.stream([Picture(PICTURES[0], BOXES[0])])
+    np.testing.assert_array_equal(seen[0], result.crops())
+
+
+def test_small_pictures_are_kept_to_draw_on_and_others_read_again(fixed, tmp_path, monkeypatch):
+    write_image(tmp_path / "a.png", PICTURES[0])
+    monkeypatch.setattr("hrnet.predicting.estimator.MAX_KEPT", PICTURES[0].size)
+    large = np.zeros((61, 90, 3), np.uint8)
+    results = list(fixed.stream([Picture(tmp_path / "a.png"), Picture(large)], keep_pixels=True))
+    assert [result.kept is not None for result in results] == [True, False]
+    np.testing.assert_array_equal(results[0].pixels(), PICTURES[0])
+    np.testing.assert_array_equal(results[1].pixels(), large)
+    (result,) = fixed.stream([Picture(tmp_path / "a.png")])
+    assert result.kept is None
+
+
+def test_an_estimator_and_its_results_pickle(network):
+    (result,) = network.stream([Picture(PICTURES[0], BOXES[0], key=("a", 1))])
+    again = pickle.loads(pickle.dumps(result))
+    assert again.picture.key == ("a", 1)
+    same(again.poses, result.poses)
+    copy = pickle.loads(pickle.dumps(network))
+    same(copy(PICTURES[0], BOXES[0]), result.poses)
+
+
+def test_threads_of_torch_are_as_before(network):
+    before = torch.get_num_threads()
+    list(network.stream(Picture(PICTURES[0], BOXES[0]) for _ in range(25)))
+    others = []
+    thread = threading.Thread(target=lambda: others.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert (torch.get_num_threads(), others) == (before, [before])
 
 
 def test_scores_of_boxes_are_those_of_the_poses(estimator):

@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from hrnet.errors import ConfigError
 from hrnet.images import read_image
 from hrnet.images.sources import Source
 from hrnet.predicting.outputs import JOURNAL_FILE, Outputs, output_names, parse_kinds
+from hrnet.predicting.picture import Picture, PictureResult
 from hrnet.result import Poses
 from hrnet.skeletons import load_skeleton
 
@@ -48,10 +48,12 @@ def write(outputs, source, people=None):
     """Picture n has n people, all of whose joints are at (n, n)."""
     number = int(source.place.stem)
     found = poses(number, number if people is None else people)
-    crops = [np.full((8, 6, 3), i, np.uint8) for i in range(len(found))]
-    picture = SimpleNamespace(image=np.zeros((50, 50, 3), np.uint8), crops=lambda: iter(crops))
+    matrices = np.tile(np.eye(2, 3), (len(found), 1, 1))
+    picture = Picture(np.zeros((50, 50, 3), np.uint8))
+    result = PictureResult(picture, found, matrices=matrices, crop_size=(6, 8))
     content = {"image": {"file": source.file_name}, **found.to_dict()}
-    outputs.write(source, picture, found, content)
+    outputs.write(source, result, content)
+    outputs.record(source, content)
 
 
 def run(outputs, pictures):

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from hrnet.errors import ImageError
+from hrnet.images import read_image
 from hrnet.images.sources import find_sources
 
 
@@ -83,7 +84,7 @@ def test_a_list_has_a_path_or_a_url_a_line(folder, monkeypatch):
     assert [s.name for s in found] == ["b.png", "sub/e.png", "gone.png", "q.jpg", "d[1].png"]
     assert found[3].place == "https://x.org/p/q.jpg?size=9"
     with pytest.raises(ImageError, match=r"there is no picture gone\.png"):
-        found[2].read()
+        read_image(found[2].content())
 
 
 def test_names_in_a_list_are_below_what_its_paths_share(tmp_path):

@@ -1,18 +1,18 @@
 """`hrnet predict`: pictures in; annotated copies, JSON and tables out."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hrnet.cli.progress import INTERRUPTED
 
 if TYPE_CHECKING:
-    from hrnet.images.sources import Source
-    from hrnet.predicting.estimator import Picture
+    from hrnet.predicting.folder import Done
 
 
 def predict(
@@ -76,12 +76,12 @@ def predict(
     from rich.progress import Progress
 
     from hrnet.detection.boxes_file import BoxesFile, image_ids
-    from hrnet.errors import BoxError, ConfigError, HRNetError
+    from hrnet.errors import ConfigError
     from hrnet.images.sources import find_sources
     from hrnet.predicting.estimator import PoseEstimator
+    from hrnet.predicting.folder import predict_folder
     from hrnet.predicting.outputs import Outputs, parse_kinds
 
-    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     if not isfinite(threshold):
         raise ConfigError(f"--threshold is {threshold}; it must be a number such as 0.2")
     kinds = parse_kinds(save)
@@ -96,7 +96,7 @@ def predict(
         found,
         image_ids=ids if annotations is not None else _unique(ids),
         settings={
-            "model": str(model or estimator.card.name),
+            "model": estimator.card.name if model is None else model,
             "weights": weights,
             "flip test": flip_test,
             "boxes": _hash(boxes),
@@ -108,80 +108,75 @@ def predict(
         threshold=threshold,
         resume=resume,
     )
-    done = people = earlier = failed = 0
-
-    def pictures() -> Iterator["Picture"]:
-        nonlocal earlier, failed
-        for source, identity, image_id in zip(found, identities, ids, strict=True):
-            if outputs.is_done(source):
-                earlier += 1
-                progress.advance(task)
-                continue
-            try:
-                if annotations is not None and image_id is None:
-                    raise BoxError(f"{annotations} does not list it")
-                picture = estimator.prepare(
-                    source.read(), None if given is None else given.of(identity), key=source
-                )
-            except HRNetError as error:
-                prefix = "" if str(source) in str(error) else f"{source}: "
-                errors.print(f"error: {prefix}{error}")
-                failed += 1
-                progress.advance(task)
-                continue
-            yield picture
-
+    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     # Elsewhere than on a terminal it would leave an empty line.
     hidden = quiet or len(found) == 1 or not errors.is_terminal
+    count = _Count(of=len(found))
     at_kill = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
         with Progress(console=errors, disable=hidden, transient=True) as progress:
             task = progress.add_task("predicting", total=len(found))
-            for picture, poses in estimator.stream(pictures()):
-                source: Source = picture.key
-                height, width = picture.image.shape[:2]
-                content: dict[str, Any] = {
-                    "image": {
-                        "file": source.file_name,
-                        "path": str(source.place),
-                        "width": width,
-                        "height": height,
-                    },
-                    "model": {"name": estimator.card.name, "flip_test": flip_test},
-                    **poses.to_dict(),
-                }
-                outputs.write(source, picture, poses, content)
-                if quiet:
-                    print(json.dumps(content, allow_nan=False), flush=True)
-                done += 1
-                people += len(poses)
+            for done in predict_folder(
+                estimator, found, outputs, boxes=given, annotations=annotations
+            ):
+                count.add(done)
+                if done.error is not None:
+                    prefix = "" if str(done.source) in str(done.error) else f"{done.source}: "
+                    errors.print(f"error: {prefix}{done.error}")
+                elif quiet and done.answer is not None:
+                    print(json.dumps(done.answer, allow_nan=False), flush=True)
                 progress.advance(task)
-        outputs.finish()
     except KeyboardInterrupt:
-        errors.print(
-            f"interrupted; {_count(earlier + done, 'picture', 'pictures')} of {len(found)} are "
-            "done; to go on, repeat the command with --resume"
-        )
+        errors.print(f"interrupted; {count.interrupted()}")
         raise typer.Exit(INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGTERM, at_kill)
-
     if not quiet:
-        summary = f"{_count(people, 'person', 'people')} in {_count(done, 'picture', 'pictures')}"
-        if earlier:
-            summary += f"; {_count(earlier, 'picture was', 'pictures were')} done before"
-        if failed:
-            summary += f"; {_count(failed, 'picture', 'pictures')} could not be used (see above)"
-        if done or earlier:
-            summary += f"; results are in {out}/"
-        if given is None and done:
+        summary = count.summary(out)
+        if given is None and count.done:
             summary += (
                 "\nEach picture was taken as one person: there is no detector yet. "
                 "For several people, give their boxes with --boxes."
             )
         Console(soft_wrap=True, highlight=False, markup=False).print(summary)
-    if failed:
-        raise typer.Exit(1 if done or earlier else 2)
+    if count.failed:
+        raise typer.Exit(1 if count.done or count.earlier else 2)
+
+
+@dataclass
+class _Count:
+    """How many pictures came to what."""
+
+    of: int
+    done: int = 0
+    people: int = 0
+    earlier: int = 0
+    failed: int = 0
+
+    def add(self, done: "Done") -> None:
+        if done.error is not None:
+            self.failed += 1
+        elif done.answer is None:
+            self.earlier += 1
+        else:
+            self.done += 1
+            self.people += len(done.answer["people"])
+
+    def interrupted(self) -> str:
+        so_far = _plural(self.earlier + self.done, "picture", "pictures")
+        return f"{so_far} of {self.of} are done; to go on, repeat the command with --resume"
+
+    def summary(self, out: Path) -> str:
+        people, pictures = (self.people, "person", "people"), (self.done, "picture", "pictures")
+        parts = [f"{_plural(*people)} in {_plural(*pictures)}"]
+        if self.earlier:
+            parts.append(f"{_plural(self.earlier, 'picture was', 'pictures were')} done before")
+        if self.failed:
+            failed = _plural(self.failed, "picture", "pictures")
+            parts.append(f"{failed} could not be used (see above)")
+        if self.done or self.earlier:
+            parts.append(f"results are in {out}/")
+        return "; ".join(parts)
 
 
 def _unique(ids: Sequence[int | None]) -> Sequence[int | None]:
@@ -195,5 +190,5 @@ def _hash(file: Path | None) -> str | None:
     return None if file is None else sha256_of(file)
 
 
-def _count(number: int, one: str, many: str) -> str:
+def _plural(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"

@@ -1,6 +1,6 @@
 """Predictions to evaluate: made here with boxes given, or elsewhere, as a COCO results file."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,8 +13,8 @@ from hrnet.data.people import People
 from hrnet.detection import LARGEST, SMALLEST
 from hrnet.errors import BoxError, DataError
 from hrnet.geometry import crop_regions
-from hrnet.images import read_image
-from hrnet.predicting.estimator import Picture, PoseEstimator
+from hrnet.predicting.estimator import PoseEstimator
+from hrnet.predicting.picture import Picture
 from hrnet.similarity import oks_nms
 from hrnet.skeletons import Skeleton
 from hrnet.tables import read_json
@@ -279,17 +279,16 @@ def _predict(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Keypoints (D, K, 3) and scores (D,) of the boxes (P, 4 or 5) of each picture, in order."""
 
-    def pictures() -> Iterator[Picture]:
-        for file, of_file in boxes:
-            image = read_image(file, orient=False)
-            try:
-                yield estimator.prepare(image, of_file)
-            except BoxError as error:
-                raise DataError(f"the boxes do not fit {file}: {error}") from None
-
     keypoints, scores, done = [], [], 0
     total = sum(len(of_file) for _, of_file in boxes)
-    for _, poses in estimator.stream(pictures()):
+    pictures = (Picture(file, of_file, upright=False) for file, of_file in boxes)
+    for result in estimator.stream(pictures):
+        if isinstance(result.error, BoxError):
+            raise DataError(f"the boxes do not fit {result.picture.source}: {result.error}")
+        if result.error is not None:
+            raise result.error
+        poses = result.poses
+        assert poses is not None
         keypoints.append(np.concatenate([poses.keypoints, poses.scores[..., None]], axis=2))
         scores.append(poses.pose_scores)
         done += len(poses)

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from hrnet.errors import ImageError
-from hrnet.images.reading import Image, is_url, read_image
+from hrnet.images.reading import is_url
 
 # Some of them OpenCV reads only in some of its builds, or never (HEIC): such a picture in a folder
 # is better reported than passed over.
@@ -52,9 +52,9 @@ class Source:
         """The last part of the name."""
         return posixpath.basename(self.name)
 
-    def read(self) -> Image:
-        """See `hrnet.images.read_image`."""
-        return read_image(sys.stdin.buffer.read() if self.place == STDIN else self.place)
+    def content(self) -> Path | str | bytes:
+        """What to read it from, see `hrnet.images.read_image`: of standard input the bytes."""
+        return sys.stdin.buffer.read() if self.place == STDIN else self.place
 
 
 def find_sources(

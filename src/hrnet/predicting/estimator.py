@@ -1,23 +1,32 @@
 """PoseEstimator: pictures -> poses."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+import os
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hrnet.detection import check_boxes, whole_picture
-from hrnet.errors import BoxError, ConfigError
-from hrnet.geometry import crop_matrices, crop_regions, invert, transform_points, warp
-from hrnet.images import Image, ImageSource, read_image
+from hrnet.detection import check_boxes
+from hrnet.detection.detector import Detector, WholePicture
+from hrnet.errors import BoxError, ConfigError, HRNetError
+from hrnet.geometry import Float, crop_matrices, crop_regions, invert, transform_points, warp
+from hrnet.images import Image, ImageSource
+from hrnet.predicting.ahead import run_ahead
+from hrnet.predicting.picture import Picture, PictureResult
 from hrnet.result import Poses
 from hrnet.runtime.runner import load_runner
 
 Boxes = ArrayLike | None
-MAX_HELD = 50_000_000  # pixels of the pictures in a batch: 150 MB, where photographs are large
+MAX_READERS = 8  # threads that read pictures
+MAX_HELD = 150_000_000  # bytes of pictures read ahead and not yet cropped: four large photographs
+MAX_KEPT = 3_000_000  # bytes of a picture that is kept to draw on: a megapixel
+MAX_WAITING = 4  # batches' worth of pictures, those without people, that wait for a batch to fill
 
 
 class PoseEstimator:
@@ -64,6 +73,7 @@ class PoseEstimator:
         self.flip_test = flip_test
         self.padding = self.card.padding if padding is None else padding
         self.batch_size = batch_size
+        self.detector: Detector = WholePicture()
 
     @overload
     def __call__(
@@ -100,102 +110,177 @@ class PoseEstimator:
                 f"there are {len(sources)} pictures and boxes for {len(all_boxes)}; give boxes "
                 "or None for each"
             )
-        pictures = (
-            self.prepare(read_image(s, color=color), b)
-            for s, b in zip(sources, all_boxes, strict=True)
-        )
-        results = [poses for _, poses in self.stream(pictures)]
+        pictures = (Picture(s, b, color=color) for s, b in zip(sources, all_boxes, strict=True))
+        results = []
+        for result in self.stream(pictures):
+            if result.error is not None:
+                raise result.error
+            results.append(result.poses)
         return results[0] if single else results
 
-    def prepare(self, image: Image, boxes: Boxes = None, *, key: Any = None) -> "Picture":
-        """A picture for `stream`, its boxes checked.
+    def stream(
+        self, pictures: Iterable[Picture], *, keep_pixels: bool = False
+    ) -> Generator[PictureResult]:
+        """The poses of any number of pictures, in order.
+
+        Pictures are read and cropped ahead, on threads, and people of neighbouring pictures share
+        batches, which are full but for the last. However many pictures there are, no more than a
+        few batches of crops and a few pictures are held. Closing the iterator ends the threads.
 
         Args:
-            image: (H, W, 3) uint8 RGB.
-            boxes: as in `__call__`.
-            key: anything by which to know the picture again.
-
-        Raises:
-            BoxError: as in `__call__`.
-        """
-        height, width = image.shape[:2]
-        if boxes is None:
-            people, padding, source = whole_picture(width, height), 1.0, "whole"
-            scores = np.ones(1)
-        else:
-            people, scores = check_boxes(boxes, width, height)
-            padding, source = self.padding, "given"
-        centers, sizes = crop_regions(people, self.card.input_size, padding)
-        matrices = crop_matrices(centers, sizes, self.card.input_size, unbiased=self.card.unbiased)
-        return Picture(image, people, scores, source, matrices, self.card.input_size, key)
-
-    def stream(self, pictures: Iterable["Picture"]) -> Iterator[tuple["Picture", Poses]]:
-        """The poses of any number of pictures, in order, in batches that people of neighbouring
-        pictures share; no more pictures are held than a batch takes, and fewer large ones.
-
-        Args:
-            pictures: as `prepare` makes them. What goes wrong with one of many is thus for the
-                caller to handle.
+            pictures: what to look at.
+            keep_pixels: keep small pictures' pixels with their results, to draw on.
 
         Yields:
-            Each picture with its poses.
+            For each picture its result: what is wrong with one of many stands in its place.
         """
-        pending: list[Picture] = []
-        people = pixels = 0
-        for picture in pictures:
-            pending.append(picture)
-            people += len(picture.boxes)
-            pixels += picture.image.shape[0] * picture.image.shape[1]
-            # Pictures without people count as well, or any number of them might wait.
-            if max(people, len(pending)) >= self.batch_size or not people or pixels >= MAX_HELD:
-                yield from self._finish(pending)
-                pending, people, pixels = [], 0, 0
-        yield from self._finish(pending)
+        threads = min(MAX_READERS, os.cpu_count() or 1)
+        readers = ThreadPoolExecutor(threads, "hrnet-read")
+        session = self.runner.session
+        failures: list[Exception] = []  # of the caller's own iterable, one at most
 
-    def _finish(self, pictures: list["Picture"]) -> Iterator[tuple["Picture", Poses]]:
-        crops = (crop for picture in pictures for crop in picture.crops())
-        points = np.empty((0, len(self.card.skeleton), 3), np.float32)
-        while batch := list(islice(crops, self.batch_size)):
-            points = np.concatenate([points, self.runner(np.stack(batch))])
-        for picture in pictures:
-            own, points = points[: len(picture.boxes)], points[len(picture.boxes) :]
-            keypoints = transform_points(invert(picture.matrices), own[..., :2])
-            yield (
-                picture,
-                Poses(
-                    keypoints=keypoints.astype(np.float32),
-                    scores=own[..., 2],
-                    boxes=picture.boxes.astype(np.float32),
-                    box_scores=picture.box_scores.astype(np.float32),
-                    skeleton=self.card.skeleton,
-                    box_source=picture.box_source,
-                ),
+        def asked() -> Iterator[Picture]:
+            try:
+                yield from pictures
+            except Exception as error:
+                failures.append(error)
+
+        try:
+            read = run_ahead(
+                readers,
+                lambda picture: self._read(picture, keep_pixels),
+                asked(),
+                most=max(self.batch_size, 2 * threads),
+                size=lambda seen: 0 if seen.image is None else seen.image.size,
+                most_size=MAX_HELD,
             )
+            waiting: deque[_Seen] = deque()
+            batches = self._batches(self._detect(read, keep_pixels), waiting)
+            first = next(batches)
+            if len(first) < self.batch_size:  # mostly the only one: with all the session's threads
+                yield from self._place(map(self._run, chain([first], batches)), waiting)
+            else:
+                with session.workers() as workers:
+                    points = run_ahead(
+                        workers, self._run, chain([first], batches), most=1 + session.parallel
+                    )
+                    yield from self._place(points, waiting)
+            if failures:  # after the results before it
+                raise failures[0]
+        finally:
+            readers.shutdown(cancel_futures=True)
+
+    def _read(self, picture: Picture, keep_pixels: bool) -> "_Seen":
+        """The picture, and the crops of the people in it where the caller knows them."""
+        try:
+            image = picture.read()
+            seen = _Seen(picture, (image.shape[1], image.shape[0]), image)
+            if picture.boxes is not None:
+                self._crop(seen, *check_boxes(picture.boxes, *seen.size), "given", keep_pixels)
+            return seen
+        except HRNetError as error:
+            return _Seen(picture, error=error)
+
+    def _detect(self, read: Iterable["_Seen"], keep_pixels: bool) -> Iterator["_Seen"]:
+        """The same with everybody's crops: a batch of pictures at a time goes to the detector."""
+        group: list[_Seen] = []
+        for seen in read:
+            group.append(seen)
+            missing = [s for s in group if s.source is None and s.error is None]
+            if not missing or len(missing) == self.detector.batch_size:
+                yield from self._detected(group, missing, keep_pixels)
+                group = []
+        missing = [s for s in group if s.source is None and s.error is None]
+        yield from self._detected(group, missing, keep_pixels)
+
+    def _detected(
+        self, group: list["_Seen"], missing: list["_Seen"], keep_pixels: bool
+    ) -> list["_Seen"]:
+        images = [seen.image for seen in missing if seen.image is not None]
+        for seen, boxes in zip(missing, self.detector(images) if images else [], strict=True):
+            self._crop(seen, boxes[:, :4], boxes[:, 4], self.detector.name, keep_pixels)
+        return group
+
+    def _crop(self, seen: "_Seen", boxes: Float, scores: Float, source: str, keep: bool) -> None:
+        """Cut out the people; the picture itself is let go, unless it is small and to be kept."""
+        size, padding = self.card.input_size, self.padding
+        if source == self.detector.name and self.detector.padding is not None:
+            padding = self.detector.padding
+        regions = crop_regions(boxes, size, padding)
+        seen.boxes, seen.scores, seen.source = boxes, scores, source
+        seen.matrices = crop_matrices(*regions, size, unbiased=self.card.unbiased)
+        assert seen.image is not None
+        seen.crops = [warp(seen.image, matrix, size) for matrix in seen.matrices]
+        if not keep or seen.image.size > MAX_KEPT:
+            seen.image = None
+
+    def _batches(
+        self, cropped: Iterable["_Seen"], waiting: deque["_Seen"]
+    ) -> Iterator[list[Image]]:
+        """Full batches of crops, whichever pictures they are from; all of these go to `waiting`."""
+        crops: list[Image] = []
+        for seen in cropped:
+            waiting.append(seen)
+            crops += seen.crops
+            seen.crops = []
+            while len(crops) >= self.batch_size:
+                yield crops[: self.batch_size]
+                crops = crops[self.batch_size :]
+            # Pictures without people wait as well: any number of them must not.
+            if len(waiting) >= MAX_WAITING * self.batch_size:
+                yield crops
+                crops = []
+        yield crops
+
+    def _run(self, crops: list[Image]) -> NDArray[np.float32]:
+        if not crops:
+            return np.empty((0, len(self.card.skeleton), 3), np.float32)
+        return self.runner(np.stack(crops))
+
+    def _place(
+        self, found: Iterable[NDArray[np.float32]], waiting: deque["_Seen"]
+    ) -> Iterator[PictureResult]:
+        """Points of batch after batch, back into the pictures that they are from."""
+        points = np.empty((0, len(self.card.skeleton), 3), np.float32)
+        for of_batch in found:
+            points = np.concatenate([points, of_batch])
+            while waiting and len(waiting[0].boxes) <= len(points):
+                seen = waiting.popleft()
+                own, points = points[: len(seen.boxes)], points[len(seen.boxes) :]
+                yield self._result(seen, own)
+
+    def _result(self, seen: "_Seen", points: NDArray[np.float32]) -> PictureResult:
+        if seen.error is not None:
+            return PictureResult(seen.picture, error=seen.error)
+        keypoints = transform_points(invert(seen.matrices), points[..., :2])
+        poses = Poses(
+            keypoints=keypoints.astype(np.float32),
+            scores=points[..., 2],
+            boxes=seen.boxes.astype(np.float32),
+            box_scores=seen.scores.astype(np.float32),
+            skeleton=self.card.skeleton,
+            box_source=seen.source or "",
+        )
+        return PictureResult(
+            seen.picture,
+            poses,
+            size=seen.size,
+            matrices=seen.matrices,
+            crop_size=self.card.input_size,
+            kept=seen.image,
+        )
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A picture and where its P people are, as `PoseEstimator.prepare` makes it.
+@dataclass
+class _Seen:
+    """A picture on its way: read, then cropped (from when `source` says whose boxes they are)."""
 
-    Attributes:
-        image: (H, W, 3) uint8 RGB.
-        boxes: (P, 4) float64 x1, y1, x2, y2.
-        box_scores: (P,) float64.
-        box_source: see `Poses`.
-        matrices: (P, 2, 3) affine maps from the picture to crops.
-        input_size: (width, height) of crops in pixels.
-        key: the caller's.
-    """
-
-    image: Image
-    boxes: NDArray[np.float64]
-    box_scores: NDArray[np.float64]
-    box_source: str
-    matrices: NDArray[np.float64]
-    input_size: tuple[int, int]
-    key: Any = None
-
-    def crops(self) -> Iterator[Image]:
-        """What the network sees of each person: (H, W, 3) uint8 RGB of the input's size."""
-        for matrix in self.matrices:
-            yield warp(self.image, matrix, self.input_size)
+    picture: Picture
+    size: tuple[int, int] = (0, 0)
+    image: Image | None = None
+    error: HRNetError | None = None
+    source: str | None = None
+    boxes: Float = field(default_factory=lambda: np.empty((0, 4)))
+    scores: Float = field(default_factory=lambda: np.empty(0))
+    matrices: Float = field(default_factory=lambda: np.empty((0, 2, 3)))
+    crops: list[Image] = field(default_factory=list)

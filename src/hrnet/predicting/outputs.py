@@ -15,12 +15,13 @@ from hrnet.errors import ConfigError
 from hrnet.files import atomic_write
 from hrnet.images import write_image
 from hrnet.images.sources import STDIN, Source
-from hrnet.predicting.estimator import Picture
+from hrnet.predicting.picture import PictureResult
 from hrnet.result import Poses, row_columns
 from hrnet.skeletons import Skeleton
 from hrnet.tables import nearest_names
 
-KINDS = ("json", "coco", "csv", "image", "crops")
+KINDS = ("json", "coco", "csv", "image", "png", "crops")
+JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 COCO_FILE = "coco_results.json"
 CSV_FILE = "poses.csv"
 JOURNAL_FILE = ".hrnet-progress.jsonl"
@@ -44,8 +45,9 @@ def parse_kinds(text: str) -> frozenset[str]:
 class Outputs:
     """The results of `sources` in a folder, which appears with the first of them.
 
-    - json, image: NAME.json and NAME.png (an annotated copy) for each picture; crops:
-      NAME.crops/0.png and so on, what the network saw of each person;
+    - json, image: NAME.json and an annotated copy for each picture, NAME.jpg of a JPEG and NAME.png
+      of any other, or with png always; crops: NAME.crops/0.png and so on, what the network saw of
+      each person;
     - coco, csv: coco_results.json and poses.csv for all pictures, when all are done.
 
     NAME is the source's name without its suffix, in the folders that it has there; where this is
@@ -88,8 +90,12 @@ class Outputs:
         names = output_names([source.name for source in sources])
         self._names = {s.identity: name for s, name in zip(sources, names, strict=True)}
         self._check_not_overwriting()
-        self._image_ids = image_ids
+        self._image_ids = dict(zip(self._names, image_ids, strict=True))
         self._journal = Journal(folder / JOURNAL_FILE, settings, resume=resume)
+
+    def image_id(self, source: Source) -> int | None:
+        """Of a picture in COCO's files."""
+        return self._image_ids[source.identity]
 
     def is_done(self, source: Source) -> bool:
         """Whether an earlier run did this picture, and nobody removed the results."""
@@ -98,30 +104,37 @@ class Outputs:
             return False
         return all(file.exists() for file in self._files(source, len(line["people"])))
 
-    def write(
-        self, source: Source, picture: Picture, poses: Poses, content: dict[str, Any]
-    ) -> None:
-        """Write one picture's results.
+    @property
+    def draw(self) -> bool:
+        """Whether the pictures' pixels are needed."""
+        return not {"image", "png", "crops"}.isdisjoint(self.kinds)
+
+    def write(self, source: Source, result: PictureResult, answer: dict[str, Any]) -> None:
+        """Write the files of one picture; any thread may, for several pictures at once.
 
         Args:
-            content: what its JSON file holds: `Poses.to_dict` and more.
+            answer: what its JSON file holds: `Poses.to_dict` and more.
         """
-        name = self.folder / self._names[source.identity]
-        if "image" in self.kinds:
-            write_image(f"{name}.png", poses.draw(picture.image, threshold=self.threshold))
+        assert result.poses is not None
+        name = self._path(source)
+        for file in self._copies(source):
+            write_image(file, result.poses.draw(result.pixels(), threshold=self.threshold))
         if "crops" in self.kinds:
-            for i, crop in enumerate(picture.crops()):
+            crops = result.crops()
+            for i, crop in enumerate(crops):
                 write_image(f"{name}.crops/{i}.png", crop)
-            surplus = len(poses)  # of an earlier run that had more people
+            surplus = len(crops)  # of an earlier run that had more people
             while (file := Path(f"{name}.crops/{surplus}.png")).exists():
                 file.unlink()
                 surplus += 1
         if "json" in self.kinds:
             with atomic_write(f"{name}.json") as temporary:
-                temporary.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
-        # Last, as this says that the others are there. All lines have one skeleton.
-        line = {"name": self._names[source.identity], **content}
-        del line["skeleton"]
+                temporary.write_text(json.dumps(answer, allow_nan=False), encoding="utf-8")
+
+    def record(self, source: Source, answer: dict[str, Any]) -> None:
+        """Note that a picture's files are there."""
+        line = {"name": self._names[source.identity], **answer}
+        del line["skeleton"]  # all lines have the same
         self._journal.append(source.identity, line)
 
     def finish(self) -> None:
@@ -156,21 +169,33 @@ class Outputs:
 
     def _done(self) -> Iterator[tuple[Source, int, Poses]]:
         skeleton = self.skeleton.to_dict()
-        for source, image_id in zip(self.sources, self._image_ids, strict=True):
+        for source in self.sources:
             line = self._journal.read(source.identity)
+            image_id = self.image_id(source)
             if line is not None and line["name"] == self._names[source.identity]:
                 assert image_id is not None  # such pictures are refused
                 yield source, image_id, Poses.from_dict({**line, "skeleton": skeleton})
 
     def _files(self, source: Source, people: int) -> Iterator[Path]:
         """What is written for a picture with so many people."""
-        name = self.folder / self._names[source.identity]
+        name = self._path(source)
         if "json" in self.kinds:
             yield Path(f"{name}.json")
-        if "image" in self.kinds:
-            yield Path(f"{name}.png")
+        yield from self._copies(source)
         if "crops" in self.kinds:
             yield from (Path(f"{name}.crops/{i}.png") for i in range(people))
+
+    def _path(self, source: Source) -> Path:
+        """Of a picture's results, without their endings."""
+        return self.folder / self._names[source.identity]
+
+    def _copies(self, source: Source) -> Iterator[Path]:
+        """The annotated copies of a picture."""
+        is_jpeg = PurePosixPath(source.name).suffix.lower() in JPEG
+        if "image" in self.kinds and is_jpeg:
+            yield Path(f"{self._path(source)}.jpg")
+        if "png" in self.kinds or ("image" in self.kinds and not is_jpeg):
+            yield Path(f"{self._path(source)}.png")
 
     def _check_not_overwriting(self) -> None:
         """By the files' identity: names may differ in capitals, or be links."""
@@ -289,7 +314,7 @@ def output_names(names: Sequence[str]) -> list[str]:
     for name, stem in zip(short, stems, strict=True):
         candidate = stem if several[_folded(stem)] == 1 else name
         while _folded(candidate) in taken or any(
-            _folded(candidate + ending) in folders for ending in (".crops", ".json", ".png")
+            _folded(candidate + ending) in folders for ending in (".crops", ".jpg", ".json", ".png")
         ):
             last[_folded(name)] += 1
             candidate = f"{name}-{last[_folded(name)]}"

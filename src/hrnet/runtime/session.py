@@ -1,5 +1,7 @@
 """What every runtime offers: a loaded network, arrays in, arrays out."""
 
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -14,14 +16,21 @@ class Session(Protocol):
         provider: what runs it: "torch", ...
         device: where: "cpu", "cuda:1", ...
         precision: of its arithmetic: "fp32", ...
-        threads: of the processor that it takes for one call.
+        threads: of the processor that a single call takes.
+        parallel: calls at once that make the most of the machine where there are many.
     """
 
     provider: str
     device: str
     precision: str
     threads: int
+    parallel: int
 
     def __call__(self, *inputs: NDArray[Any]) -> Arrays:
         """Outputs of the network for a batch: first axes are of one length."""
+        ...
+
+    def workers(self) -> AbstractContextManager[Executor]:
+        """`parallel` threads to call it from, which share the processor; they end with the
+        block."""
         ...

@@ -1,5 +1,8 @@
 """Networks in PyTorch."""
 
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -29,6 +32,9 @@ class TorchSession:
     def __init__(self, module: nn.Module, device: str = "auto") -> None:
         self.device = _pick_device() if device == "auto" else device
         self.threads = torch.get_num_threads()
+        # Of threads that compute together each waits for the slowest, and on a busy processor
+        # that is long. Of two calls at once one goes on.
+        self.parallel = min(2, self.threads) if self.device == "cpu" else 1
         fold_batch_norms(module.eval())
         try:
             self.module = module.to(self.device)
@@ -44,6 +50,22 @@ class TorchSession:
             outputs = self.module(*(torch.from_numpy(array).to(self.device) for array in inputs))
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return tuple(tensor.cpu().numpy() for tensor in outputs)
+
+    @contextmanager
+    def workers(self) -> Iterator[Executor]:
+        """See `hrnet.runtime.session.Session`."""
+        threads = torch.get_num_threads()
+        executor = ThreadPoolExecutor(
+            self.parallel,
+            "hrnet-run",
+            initializer=torch.set_num_threads,
+            initargs=(max(1, threads // self.parallel),),
+        )
+        try:
+            yield executor
+        finally:
+            executor.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads)  # the workers' number became that of threads to come
 
 
 def fold_batch_norms(module: nn.Module) -> None:

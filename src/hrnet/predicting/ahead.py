@@ -1,0 +1,59 @@
+"""Work that runs ahead on threads, in order and bounded."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def run_ahead(
+    executor: Executor,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    most: int,
+    size: Callable[[Result], int] = lambda result: 0,
+    most_size: int = 1,
+) -> Iterator[Result]:
+    """`function` of each item, in the items' order, begun before it is asked for.
+
+    An error of `function` or of the items themselves is raised in its place, after the results
+    before it. Whoever closes the iterator early cancels what has not begun.
+
+    Args:
+        executor: runs `function`; shutting it down is the caller's.
+        most: how many items are begun or done and not yet asked for.
+        size: of a result, in any unit: no further item is begun while results that wait hold
+            `most_size` or more together. Of those not yet done the last known size is assumed.
+    """
+    source = iter(items)
+    waiting: deque[Future[Result]] = deque()
+    ended: Exception | None = None
+    last_size = 0
+
+    def held() -> int:
+        return sum(
+            last_size if not future.done() or future.exception() else size(future.result())
+            for future in waiting
+        )
+
+    try:
+        while ended is None or waiting:
+            while ended is None and len(waiting) < most and (not waiting or held() < most_size):
+                try:
+                    waiting.append(executor.submit(function, next(source)))
+                except Exception as error:  # StopIteration too
+                    ended = error
+            if waiting:
+                result = waiting.popleft().result()
+                last_size = size(result)
+                yield result
+        if not isinstance(ended, StopIteration):
+            assert ended is not None
+            raise ended
+    finally:
+        for future in waiting:
+            future.cancel()

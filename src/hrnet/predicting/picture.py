@@ -1,0 +1,80 @@
+"""What goes along the road from pictures to results: plain values, which pickle."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hrnet.errors import HRNetError
+from hrnet.geometry import warp
+from hrnet.images import Image, ImageSource, read_image
+from hrnet.result import Poses
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to find people in.
+
+    Attributes:
+        source: path, URL, encoded bytes, PIL image, or array (H, W, 3) uint8.
+        boxes: people's boxes (P, 4) x1, y1, x2, y2 in pixels, their own edges without padding, or
+            (P, 5) with a score from 0 to 1; None leaves it to the detector.
+        upright: turn the picture as its EXIF data say; boxes and results are then in the pixels of
+            the picture as shown. False takes it as stored, as COCO-format files have it.
+        color: order of an array's channels; "bgr" for what OpenCV reads.
+        key: anything by which to know the picture again.
+    """
+
+    source: ImageSource
+    boxes: ArrayLike | None = None
+    upright: bool = True
+    color: Literal["rgb", "bgr"] = "rgb"
+    key: Any = None
+
+    def read(self) -> Image:
+        """(H, W, 3) uint8 RGB; raises what `hrnet.images.read_image` does."""
+        return read_image(self.source, color=self.color, orient=self.upright)
+
+
+@dataclass(frozen=True)
+class PictureResult:
+    """What became of a picture: poses, or an error.
+
+    Attributes:
+        picture: as asked for.
+        poses: of the people in it; None where there is an error.
+        error: why there are none, such as a broken picture or a box outside of it.
+        size: (width, height) of the picture as read.
+        matrices: (P, 2, 3) affine maps from the picture to what the network saw of each person.
+        crop_size: (width, height) of that.
+        kept: the picture's pixels, where they were kept.
+    """
+
+    picture: Picture
+    poses: Poses | None = None
+    error: HRNetError | None = None
+    size: tuple[int, int] = (0, 0)
+    matrices: NDArray[np.float64] | None = None
+    crop_size: tuple[int, int] = (0, 0)
+    kept: Image | None = None
+
+    def pixels(self) -> Image:
+        """(H, W, 3) uint8 RGB of the picture, read again where they were not kept."""
+        return self.picture.read() if self.kept is None else self.kept
+
+    def answer(self, *, file: str, path: str, model: str, flip_test: bool) -> dict[str, Any]:
+        """What a picture's JSON file holds."""
+        assert self.poses is not None
+        width, height = self.size
+        return {
+            "image": {"file": file, "path": path, "width": width, "height": height},
+            "model": {"name": model, "flip_test": flip_test},
+            **self.poses.to_dict(),
+        }
+
+    def crops(self) -> list[Image]:
+        """What the network saw of each person: (H, W, 3) uint8 RGB."""
+        image = self.pixels()
+        matrices = np.empty((0, 2, 3)) if self.matrices is None else self.matrices
+        return [warp(image, matrix, self.crop_size) for matrix in matrices]
