@@ -48,10 +48,10 @@ class MPIIPerson:
 
 
 def read_mpii(file: str | Path, images: str | Path | None = None) -> People:
-    """People with at least one labelled joint of a JSON file as the official HRNet uses
-    it (`annot/train.json`, `annot/valid.json`): a list of people with image, center (-1, -1 where
+    """People with at least one labelled joint of a JSON file as the official HRNet uses it
+    (`annot/train.json`, `annot/valid.json`): a list of people with image, center (-1, -1 where
     there is none), scale, joints and joints_vis. Whether a labelled joint is visible it does not
-    say: v is 2.
+    say: v is 2. Who is left out is counted by reason.
 
     Boxes are not clipped to the picture, as the official code does not. That of somebody without a
     place or a scale is the square about the box of their joints, see

@@ -11,12 +11,7 @@ from numpy.typing import NDArray
 
 import hrnet
 from hrnet.data.annotations import hashable
-from hrnet.data.coco import (
-    WHOLEBODY_PARTS,
-    Protocol,
-    has_wholebody,
-    pictures_and_categories,
-)
+from hrnet.data.coco import WHOLEBODY_PARTS, Protocol, has_wholebody, pictures_and_categories
 from hrnet.data.people import People, in_words
 from hrnet.data.reading import read_people
 from hrnet.errors import DataError

@@ -387,7 +387,8 @@ def _say_people(counts: dict[str, Any], trainer: pl.Trainer) -> None:
     lines = [f"{file}: {in_words(of_file)}" for file, of_file in counts.items()]
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     console.print("\n".join(lines))
-    for logger in trainer.loggers:
+    loggers: list[Any] = trainer.loggers
+    for logger in loggers:
         experiment = logger.experiment  # the CSV file's too, which wants its folder to be empty
         if isinstance(logger, TensorBoardLogger):
             experiment.add_text("people", "\n\n".join(lines))

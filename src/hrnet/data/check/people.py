@@ -86,11 +86,11 @@ def _check_box(entry: Entry, sizes: dict[int, tuple[int, int]], found: Found) ->
     elif width and area[0] > width * height:
         found.add("bad_area", id_, f"{area[0]:g} in a picture of {width * height}")
     box = numbers(entry.get("bbox"))
-    if box is None or len(box) != 4:
-        found.add("bad_box", id_, f"{entry.get('bbox')}")
-        return
-    fault = box_fault(box.tolist(), width or math.inf, height or math.inf)
-    if fault == EMPTY:
+    if (
+        box is None
+        or len(box) != 4
+        or (fault := box_fault(box.tolist(), width or math.inf, height or math.inf)) == EMPTY
+    ):
         found.add("bad_box", id_, f"{entry.get('bbox')}")
         return
     if not width:
