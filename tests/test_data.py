@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from hrnet.data import read_people
 from hrnet.data.augmentation import NUMBERS, Augmentation, random_crops, random_numbers
 from hrnet.data.coco import read_coco, read_skeleton
 from hrnet.data.crops import ChunkSampler, CropDataset, TrainingBatches
+from hrnet.data.people import in_words
+from hrnet.data.reading import read_people
 from hrnet.errors import DataError, ImageError
 from hrnet.geometry import crop_matrices, crop_regions, transform_points, warp
 from hrnet.images import read_image, read_stored
@@ -54,15 +55,133 @@ def coco_file(tmp_path):
     return write
 
 
-def test_crowds_people_without_joints_and_empty_boxes_are_left_out(coco_file):
+def labelled(**places):
+    """Keypoints of a person with some joints labelled."""
+    keypoints = np.zeros((17, 3))
+    for name, (x, y) in places.items():
+        keypoints[SKELETON.index(name)] = x, y, 2
+    return keypoints.ravel().tolist()
+
+
+def without(key, row):
+    return {k: value for k, value in row.items() if k != key}
+
+
+LEVEL = labelled(left_shoulder=(60, 40), right_shoulder=(20, 40))
+OUTSIDE = labelled(nose=(150, 40))
+
+
+def test_who_is_left_out_is_counted_by_reason(coco_file):
+    """Nobody with a labelled joint in the picture, whatever their box."""
     file = coco_file(
         annotation(1),
         annotation(2, iscrowd=1),
         annotation(3, keypoints=[0] * 51),
         annotation(4, bbox=[20, 20, 1, 90]),
         annotation(5, bbox=[200, 20, 50, 90]),
+        without("bbox", annotation(6, keypoints=[0] * 51)),
+        annotation(7, bbox=None, keypoints=OUTSIDE),
+        annotation(8, keypoints=OUTSIDE),
+        without("bbox", annotation(9, iscrowd=1, keypoints=[])),
     )
-    assert read_coco(file).annotation_ids.tolist() == [1]
+    people = read_coco(file)
+    assert people.annotation_ids.tolist() == [1, 4, 5, 8]
+    counts = {
+        "people": 4,
+        "left_out": {
+            "marked as a crowd": 2,
+            "without a labelled joint": 2,
+            "without a usable box and without a joint in the picture": 1,
+        },
+        "box_from_joints": {
+            "with a box of no width or height": 1,
+            "with a box outside the picture": 1,
+        },
+    }
+    assert people.counts() == counts
+    assert read_people(file, SKELETON).counts() == counts
+    assert in_words(counts) == (
+        "4 people (left out: 2 marked as a crowd, 2 without a labelled joint, 1 without a usable "
+        "box and without a joint in the picture; box from the joints: 1 with a box of no width or "
+        "height, 1 with a box outside the picture)"
+    )
+    of_one = people.select(people.annotation_ids == 5).counts()
+    assert of_one["left_out"] == counts["left_out"]
+    assert of_one["box_from_joints"] == {"with a box outside the picture": 1}
+
+
+@pytest.mark.parametrize("protocol", ["official", "mmpose"])
+@pytest.mark.parametrize(
+    ("bbox", "fault"),
+    [
+        ([20.0, 40.0, 40.0, 0.0], "with a box of no width or height"),  # as CVAT writes it
+        ([0, 0, 0, 0], "with a box of no width or height"),
+        ([20, 40, 40, -3], "with a box of no width or height"),
+        ([], "without a box"),
+        (None, "without a box"),
+        ([float("nan")] * 4, "with a box that is not finite"),
+        ([20, 20, float("inf"), 20], "with a box that is not finite"),
+        ([100, 20, 50, 50], "with a box outside the picture"),
+        ([-60, 20, 50, 50], "with a box outside the picture"),
+        ([20, 500, 50, 50], "with a box outside the picture"),
+    ],
+)
+def test_a_box_that_cannot_be_used_is_made_from_the_joints(coco_file, bbox, fault, protocol):
+    """Two level joints 40 pixels apart: their extent and 12 % of 40 on all sides."""
+    people = read_coco(
+        coco_file(annotation(1, bbox=bbox, area=0.0, keypoints=LEVEL)), protocol=protocol
+    )
+    np.testing.assert_allclose(people.boxes, [[15.2, 35.2, 64.8, 44.8]])
+    np.testing.assert_allclose(people.areas, [0.53 * 49.6 * 9.6])
+    assert people.box_faults.tolist() == [fault]
+
+
+def test_a_row_without_a_box_is_read(coco_file):
+    file = coco_file(without("bbox", annotation(1, area=123.0, keypoints=LEVEL)))
+    people = read_coco(file)
+    assert people.counts()["box_from_joints"] == {"without a box": 1}
+    np.testing.assert_allclose(people.boxes, [[15.2, 35.2, 64.8, 44.8]])
+    assert people.areas.tolist() == [123]
+
+
+SINGLE = [43.75, 53.75, 56.25, 66.25]
+
+
+@pytest.mark.parametrize(
+    ("joints", "box"),
+    [
+        # An eighth of the picture's 100 pixels about a single joint, but for what is outside.
+        ({"nose": (50, 60)}, SINGLE),
+        ({"nose": (2, 118)}, [0, 111.75, 8.25, 119]),
+        # Two pixels apart, and as far around them as makes 12.5 pixels.
+        ({"left_eye": (51, 60), "right_eye": (49, 60)}, [43.75, 54.75, 56.25, 65.25]),
+        # Those outside do not count.
+        (
+            {"nose": (50, 60), "left_eye": (100, 60), "left_ear": (50, -1)},
+            SINGLE,
+        ),
+    ],
+)
+def test_boxes_from_few_joints_have_a_least_extent(coco_file, joints, box):
+    people = read_coco(coco_file(annotation(1, bbox=[0, 0, 0, 0], keypoints=labelled(**joints))))
+    np.testing.assert_allclose(people.boxes, [box])
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({}, ""),
+        ({"center": [float("nan"), 5]}, "with a box that is not finite"),
+        ({"scale": 0}, "with a box of no width or height"),
+    ],
+)
+def test_a_centre_and_a_scale_that_cannot_be_used(coco_file, change, fault):
+    row = {**annotation(1, keypoints=LEVEL), "center": [40, 50], "scale": 0.2, **change}
+    people = read_coco(coco_file(row))
+    assert people.box_faults.tolist() == [fault]
+    np.testing.assert_allclose(
+        people.boxes, [[15.2, 35.2, 64.8, 44.8]] if fault else [[20, 30, 60, 70]]
+    )
 
 
 def test_boxes_are_cleaned_as_in_the_official_code(coco_file):
@@ -75,8 +194,8 @@ def test_boxes_are_cleaned_as_in_the_official_code(coco_file):
     ("change", "message"),
     [
         ({"keypoints": [float("nan"), 30, 2] + [0] * 48}, "keypoints is not finite"),
-        ({"bbox": [float("nan"), 20, 50, 90]}, "bbox or keypoints is not finite"),
-        ({"bbox": None}, "not iterable"),
+        ({"bbox": [20, 50, 90]}, "not enough values"),
+        ({"bbox": 5}, "not iterable"),
         ({"keypoints": 5}, "not subscriptable"),
         ({"id": 7.5}, "id 7.5 is no whole number"),
         ({"image_id": 8}, "KeyError: 8"),
@@ -744,6 +863,20 @@ def test_whole_bodies_hands_and_faces_are_the_same_points():
         assert (hand == left).all() or (hand == right).all()
 
 
+def test_hands_that_are_not_labelled_are_counted():
+    """12 people have two hands each, of which 10 are valid."""
+    file = real_data("formats/coco/test_coco_wholebody.json")
+    people = read_people(file, load_skeleton("hand21"))
+    rows = json.loads(file.read_text())["annotations"]
+    valid = [r["lefthand_valid"] + r["righthand_valid"] for r in rows if not r["iscrowd"]]
+    assert people.counts() == {
+        "people": 10,
+        "left_out": {"without a labelled joint": 2 * len(valid) - 10},
+        "box_from_joints": {},
+    }
+    assert sum(valid) == 10
+
+
 def test_wflw_s_boxes_come_from_centre_and_scale():
     """As MMPose's WFLWDataset: a square of 200 times the scale, 0.425 for the first face."""
     people = read_people(real_data("formats/wflw/test_wflw.json"), load_skeleton("face_wflw98"))
@@ -753,7 +886,7 @@ def test_wflw_s_boxes_come_from_centre_and_scale():
 def test_mmpose_s_boxes_do_not_lose_a_pixel(coco_file):
     """np.clip(x, 0, W - 1), np.clip(x + w, 0, W - 1): base_coco_style_dataset.py."""
     file = coco_file(annotation(1), annotation(2, bbox=[-10, -5, 50, 300]))
-    people = read_coco(file, cleaning="mmpose")
+    people = read_coco(file, protocol="mmpose")
     assert people.boxes.tolist() == [[20, 20, 70, 110], [0, 0, 40, 119]]
 
 

@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from hrnet.cli import app, main
-from hrnet.data.check import FAULTS, NOTES, check
+from hrnet.data.check.checking import check
+from hrnet.data.check.findings import FAULTS, NOTES
 from hrnet.data.check.sides import mirrored_faces, suspected_swaps, swapped_pairs
 from hrnet.data.coco import read_coco, read_skeleton
 from hrnet.errors import ConfigError, DataError
@@ -284,6 +285,8 @@ def test_a_keypoint_that_nobody_has_is_noted(tmp_path):
     ("changes", "kind"),
     [
         ({"bbox": [10, 5, 0, 165]}, "bad_box"),
+        ({"bbox": [10, 5, 1, 165]}, "bad_box"),
+        ({"bbox": None}, "bad_box"),
         ({"bbox": [10, 5, 100]}, "bad_box"),
         ({"bbox": "10 5 100 165"}, "bad_box"),
         ({"bbox": [10, 5, True, 165]}, "bad_box"),
@@ -494,7 +497,7 @@ def test_the_sheet_of_a_file_that_names_no_keypoints(tmp_path):
 
 def test_a_sheet_of_what_cannot_be_read_for_training(tmp_path):
     content = data_set(tmp_path)
-    del content["annotations"][0]["bbox"]
+    content["annotations"][0]["bbox"] = [10, 5, 100]
     result = run(write(tmp_path, content), "--sheet", tmp_path / "sheet.png")
     assert result.exit_code == 1
     assert "no sheet: " in result.output

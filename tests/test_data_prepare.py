@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hrnet.cli import app, main
-from hrnet.data.check import check
+from hrnet.data.check.checking import check
 from hrnet.data.coco import read_coco, read_skeleton
 from hrnet.data.mpii import read_mpii
 from hrnet.data.people import extent_boxes
@@ -53,13 +53,19 @@ def lsp(folder, people, extended):
     return folder
 
 
+def numbers(written):
+    """Of people, by file; nobody left out."""
+    assert all(not (c["left_out"] or c["box_from_joints"]) for c in written.values())
+    return {file: counts["people"] for file, counts in written.items()}
+
+
 class TestLSP:
     def test_halves_flags_and_places(self, tmp_path):
         lsp(tmp_path / "source" / "lsp_dataset", 4, extended=False)
         lsp(tmp_path / "source" / "lspet_dataset", 3, extended=True)
         out = tmp_path / "out"
         written = prepare_lsp(tmp_path / "source", out)
-        assert written == {out / "train.json": 5, out / "test.json": 2}
+        assert numbers(written) == {out / "train.json": 5, out / "test.json": 2}
         train, test = read_coco(out / "train.json"), read_coco(out / "test.json")
         assert train.names[:4] == ["right_ankle", "right_knee", "right_hip", "left_hip"]
         assert read_skeleton(out / "train.json") is load_skeleton("lsp14")
@@ -74,6 +80,16 @@ class TestLSP:
         assert train.keypoints[1, :3].tolist() == [[10, 21, 2], [15, 23, 2], [20, 25, 1]]
         assert train.keypoints[4, :3].tolist() == [[10, 22, 2], [15, 24, 2], [0, 0, 0]]
         assert len(set(train.image_ids) | set(test.image_ids)) == 7
+
+    def test_people_without_joints_are_left_out_and_counted(self, tmp_path):
+        folder = lsp(tmp_path / "lspet", 3, extended=True)
+        joints = scipy_io.loadmat(folder / "joints.mat")["joints"]
+        joints[:, 2, 1] = 0
+        scipy_io.savemat(folder / "joints.mat", {"joints": joints})
+        arguments = ["data", "prepare", "lsp", str(folder), str(tmp_path / "out")]
+        assert CliRunner().invoke(app, arguments).output == (
+            f"{tmp_path / 'out' / 'train.json'}: 2 people (left out: 1 without a labelled joint)\n"
+        )
 
     def test_boxes_are_the_joints_extent_and_a_margin_within_the_picture(self, tmp_path):
         """12 % of the longer side, here 7.8 pixels of 65."""
@@ -185,11 +201,23 @@ class TestMPII:
             mpii_row(joints_vis=[0] * 16),
             mpii_row(center=[-1, -1]),
             mpii_row(image="2.jpg"),
+            mpii_row(center=[-1, -1], joints=[[-5, -5]] * 16),
         ]
         people = read_mpii(self.write(tmp_path, rows))
-        assert people.annotation_ids.tolist() == [0, 3]
-        assert people.image_ids.tolist() == [0, 1]
+        assert people.annotation_ids.tolist() == [0, 2, 3]
+        assert people.image_ids.tolist() == [0, 0, 1]
+        assert people.counts() == {
+            "people": 3,
+            "left_out": {
+                "without a labelled joint": 1,
+                "without a usable box and without a joint in the picture": 1,
+            },
+            "box_from_joints": {"without a place or a scale": 1},
+        }
+        # x 59 to 74, y 49 to 79 and 12 % of 30 on all sides; of that the square.
+        np.testing.assert_allclose(people.boxes[1], [66.5 - 18.6, 45.4, 66.5 + 18.6, 82.6])
         assert [file.relative_to(tmp_path).as_posix() for file in people.files] == [
+            "images/1.jpg",
             "images/1.jpg",
             "images/2.jpg",
         ]
@@ -237,7 +265,8 @@ class TestMPII:
         boxes[1] = boxes[1].T
         scipy_io.savemat(tmp_path / "annot" / "gt_valid.mat", {"headboxes_src": boxes})
         out = tmp_path / "out"
-        assert prepare_mpii(tmp_path, out) == {out / "train.json": 2, out / "valid.json": 2}
+        written = prepare_mpii(tmp_path, out)
+        assert numbers(written) == {out / "train.json": 2, out / "valid.json": 2}
         people, direct = read_coco(out / "valid.json"), read_mpii(file)
         np.testing.assert_array_equal(people.keypoints, direct.keypoints)
         # The second one goes beyond its picture, and nobody cuts it.
@@ -247,11 +276,12 @@ class TestMPII:
         assert [p["head_size"] for p in read(out / "valid.json")["annotations"]] == [30, 30]
         assert "head_size" not in read(out / "train.json")["annotations"][0]
         assert check(out / "train.json").ok
-        assert prepare_mpii(tmp_path, tmp_path) == {
+        assert numbers(prepare_mpii(tmp_path, tmp_path)) == {
             tmp_path / "train.json": 2,
             tmp_path / "valid.json": 2,
         }
-        assert prepare_mpii(tmp_path, out)[out / "train.json"] == 2  # not the files just written
+        written = numbers(prepare_mpii(tmp_path, out))
+        assert written[out / "train.json"] == 2  # not the files just written
         with pytest.raises(ConfigError, match="MPII's own"):
             prepare_mpii(tmp_path, tmp_path / "annot")
 
@@ -262,16 +292,24 @@ class TestMPII:
         mat = tmp_path / "mpii_human_pose_v1_u12_2" / "mpii_human_pose_v1_u12_1.mat"
         scipy_io.savemat(mat, {"RELEASE": release()})
         out = tmp_path / "out"
-        assert prepare_mpii(tmp_path, out) == {out / "train.json": 2}
+        assert prepare_mpii(tmp_path, out) == {
+            out / "train.json": {
+                "people": 3,
+                "left_out": {"without a labelled joint": 2},
+                "box_from_joints": {"without a place or a scale": 1},
+            }
+        }
         people = read_coco(out / "train.json")
-        assert [file.name for file in people.files] == ["1.jpg", "2.jpg"]
+        assert [file.name for file in people.files] == ["1.jpg", "2.jpg", "5.jpg"]
         labelled = np.argwhere(people.keypoints[..., 2] > 0).tolist()
-        assert labelled == [[0, 0], [0, 5], [0, 9], [1, 6]]
+        assert labelled == [[0, 0], [0, 5], [0, 9], [1, 6], [2, 6]]
         # Head and neck have no flag.
         assert people.keypoints[0, [0, 5, 9]].tolist() == [[60.5, 94, 1], [80, 95, 2], [74, 20, 2]]
         assert people.keypoints[1, 6].tolist() == [39, 49, 1]
         np.testing.assert_allclose(people.boxes[0], [50, 27.5, 150, 127.5])
-        assert [p["head_size"] for p in read(out / "train.json")["annotations"]] == [30, 30]
+        # Who has no place, an eighth of the picture's 150 pixels about the joint.
+        np.testing.assert_allclose(people.boxes[2], [29.625, 39.625, 48.375, 58.375], atol=1e-3)
+        assert [p["head_size"] for p in read(out / "train.json")["annotations"]] == [30, 30, 30]
 
     def test_sources_that_are_no_mpii(self, tmp_path):
         with pytest.raises(DataError, match="holds neither"):
@@ -316,7 +354,7 @@ class TestCOCO:
     def test_both_parts_find_their_pictures(self, tmp_path, images):
         out = tmp_path / "out"
         written = prepare_coco(self.source(tmp_path / "coco", images), out)
-        assert written == {out / "train.json": 3, out / "val.json": 2}
+        assert numbers(written) == {out / "train.json": 3, out / "val.json": 2}
         assert [path.name for path in read_coco(out / "val.json").files] == ["1.jpg", "2.jpg"]
         assert read(out / "val.json")["images"][0]["file_name"] == "val2017/1.jpg"
         assert read(out / "train.json")["info"] == {"year": 2017}

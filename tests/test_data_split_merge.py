@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from hrnet.cli import app
 from hrnet.data.annotations import link_pictures
-from hrnet.data.check import check
+from hrnet.data.check.checking import check
 from hrnet.data.coco import read_coco
 from hrnet.data.merge import merge
 from hrnet.data.split import split

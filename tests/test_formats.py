@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from hrnet import PoseEstimator
 from hrnet.cli import app
-from hrnet.data import read_people
+from hrnet.data.reading import read_people
 from hrnet.errors import ConfigError, DataError
 from hrnet.evaluation.evaluate import evaluate, evaluate_predictions
 from hrnet.evaluation.predictions import (
@@ -21,7 +21,7 @@ from hrnet.evaluation.predictions import (
     read_predictions,
 )
 from hrnet.evaluation.report import markdown, to_dict, worst_people, write_report
-from hrnet.images import read_image
+from hrnet.images import read_image, write_image
 from hrnet.skeletons import load_skeleton
 from hrnet.training.recipe import load_recipe
 from hrnet.training.run import train
@@ -291,6 +291,121 @@ def test_a_picture_that_is_listed_twice_keeps_its_ids(coco, tmp_path):
         predict_detections(estimator, tmp_path / "boxes.json", {1: picture}, {7})
     assert found.image_ids.tolist() == [2, 2, 1]
     assert found.boxes[:, 0].tolist() == [10, 20, 100]
+
+
+@pytest.fixture
+def export(tmp_path):
+    """Writes what CVAT exports of people with a joint or two, in two pictures: the box is the
+    joints' extent, and its width times its height the area."""
+
+    def write(*people):
+        for number in (1, 2):
+            picture = np.random.default_rng(number).integers(0, 255, (160, 200, 3), np.uint8)
+            write_image(tmp_path / "images" / f"{number}.png", picture)
+        skeleton = load_skeleton("coco17")
+        rows = []
+        for number, joints in enumerate(people, 1):
+            keypoints = np.zeros((17, 3))
+            for name, (x, y) in joints.items():
+                keypoints[skeleton.index(name)] = x, y, 2
+            x, y = np.array(list(joints.values()) or [(0, 0)], float).T
+            bbox = [x.min(), y.min(), np.ptp(x), np.ptp(y)]
+            row = {
+                "id": number, "image_id": 1 + number % 2, "category_id": 1, "segmentation": [],
+                "area": bbox[2] * bbox[3], "bbox": bbox, "iscrowd": 0,
+                "attributes": {"occluded": False}, "keypoints": keypoints.ravel().tolist(),
+                "num_keypoints": len(joints),
+            }  # fmt: skip
+            rows.append(row)
+        images = [{"id": n, "width": 200, "height": 160, "file_name": f"{n}.png"} for n in (1, 2)]
+        content = {"images": images, "annotations": rows, "categories": [skeleton.to_category()]}
+        file = tmp_path / "people.json"
+        file.write_text(json.dumps(content))
+        return file, content
+
+    return write
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    card = recipe(tmp_path / "people.json", "coco17").model
+    save_model(build_model(card).network, card, tmp_path / "tiny.safetensors")
+    return tmp_path / "tiny.safetensors"
+
+
+def test_training_on_one_joint_in_every_box(export, tmp_path, capfd):
+    file, _ = export({"nose": (50, 60)}, {"nose": (120, 70)}, {"left_knee": (90, 100)}, {})
+    trained = train(recipe(file, "coco17"), tmp_path / "run")
+    said = (
+        "3 people (left out: 1 without a labelled joint; box from the joints: 3 with a box of no "
+        "width or height)"
+    )
+    assert f"people.json: {said}\n" in capfd.readouterr().err
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    counts = {
+        "people": 3,
+        "left_out": {"without a labelled joint": 1},
+        "box_from_joints": {"with a box of no width or height": 3},
+    }
+    assert record["people_by_file"] == {"people.json": counts}
+    reached = trained.evaluations["people.json"].protocol
+    assert {key: reached[key] for key in counts} == counts
+    events = next((tmp_path / "run").glob("log/*/events.out.tfevents.*")).read_bytes()
+    assert said.encode() in events
+
+
+def test_where_nobody_can_be_trained_on_it_is_said_why(export, tmp_path):
+    file, _ = export({}, {"nose": (250, 60)})
+    with pytest.raises(
+        DataError,
+        match=r"train on in people.json: 0 people \(left out: 1 without a labelled joint, 1",
+    ):
+        train(recipe(file, "coco17"), tmp_path / "run")
+
+
+@pytest.mark.parametrize("protocol", ["official", "mmpose"])
+def test_an_evaluation_says_who_is_left_out_and_whose_box_is_from_the_joints(
+    export, tiny, tmp_path, protocol
+):
+    """A level pair, a single joint, a row without joints and box, a crowd, somebody with a box, and
+    somebody with neither a box nor a joint in the picture."""
+    level = {"left_shoulder": (90, 60), "right_shoulder": (50, 60)}
+    whole = {**level, "left_hip": (85, 120), "right_hip": (55, 118)}
+    file, content = export(level, {"nose": (50, 60)}, {}, whole, whole, {"nose": (250, 60)})
+    rows = content["annotations"]
+    rows[0]["area"] = None
+    del rows[2]["bbox"]
+    rows[3]["iscrowd"] = 1
+    rows[5]["bbox"] = None
+    file.write_text(json.dumps(content))
+    options = ("--model", tiny, "--device", "cpu", "--data", file, "--protocol", protocol)
+    result = command(*options, "--out", tmp_path / "report")
+    assert result.exit_code == 0, result.output
+    assert (
+        "people.json: 3 people (left out: 1 without a labelled joint, 1 marked as a crowd, 1 "
+        "without a usable box and without a joint in the picture; box from the joints: 2 with a "
+        "box of no width or height), boxes: gt" in result.output
+    )
+    report = json.loads((tmp_path / "report" / "figures.json").read_text())["protocol"]
+    assert report["annotations"] == 6
+    assert report["people"] == 3
+    assert report["left_out"]["marked as a crowd"] == 1
+    assert report["box_from_joints"] == {"with a box of no width or height": 2}
+    table = (tmp_path / "report" / "figures.md").read_text()
+    assert "| left_out without a labelled joint | 1 |" in table
+    assert "| box_from_joints with a box of no width or height | 2 |" in table
+
+    # All three count in OKS, by the areas of the boxes from their joints.
+    people = read_people(file, load_skeleton("coco17"), protocol=protocol)
+    assert people.annotation_ids.tolist() == [1, 2, 5]
+    evaluation = evaluate_predictions(
+        perfect(people), file, load_skeleton("coco17"), protocol=protocol
+    )
+    assert evaluation.figures["AP"] == pytest.approx(1)
+    moved = perfect(people)
+    moved.keypoints[0, :, 0] += 3 * np.sqrt(people.areas[0])
+    missed = evaluate_predictions(moved, file, load_skeleton("coco17"), protocol=protocol)
+    assert missed.figures["AR"] == pytest.approx(2 / 3)
 
 
 def command(*arguments):

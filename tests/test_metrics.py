@@ -106,16 +106,16 @@ def test_wholebody(truth):
     assert_golden(figures, "wholebody mmpose region", tuple(figures))
 
 
-@pytest.mark.parametrize("convention", ["official", "mmpose"])
-def test_mpii(convention):
+@pytest.mark.parametrize("protocol", ["official", "mmpose"])
+def test_mpii(protocol):
     true, predicted, heads = mpii(read("mpii/test_mpii.json"))
     sizes = 0.6 * np.linalg.norm(heads[:, 1] - heads[:, 0], axis=1)
-    figures = mpii_pckh(predicted, true, sizes, convention=convention)
+    figures = mpii_pckh(predicted, true, sizes, protocol=protocol)
     assert set(figures.figures) == set(MPII)
-    assert_golden(figures.figures, f"mpii {convention}")
+    assert_golden(figures.figures, f"mpii {protocol}")
     # The figure at 0.1 that the two print is not at the same threshold.
-    place = 11 if convention == "official" else 10
-    assert figures.thresholds[place] == {"official": 0.11, "mmpose": 0.1}[convention]
+    place = 11 if protocol == "official" else 10
+    assert figures.thresholds[place] == {"official": 0.11, "mmpose": 0.1}[protocol]
     assert figures.curve[place] == pytest.approx(figures.figures["PCKh@0.1"])
     assert figures.curve[50] == pytest.approx(figures.mean)
 
@@ -494,7 +494,7 @@ def test_mpii_by_hand():
     assert official.figures["PCKh@0.1"] == pytest.approx(100 * 25 / 27)
     assert official.per_joint["left_wrist"] == 50
     assert "pelvis" not in official.per_joint
-    mmpose = mpii_pckh(predicted, true, sizes, convention="mmpose")
+    mmpose = mpii_pckh(predicted, true, sizes, protocol="mmpose")
     assert mmpose.figures["Head"] == 50
     assert mmpose.figures["PCKh@0.1"] == pytest.approx(100 * 24 / 27)
     unknown = mpii_pckh(predicted, true, [np.nan, 10.0])

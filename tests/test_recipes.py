@@ -132,7 +132,7 @@ def test_the_description_says_the_batch_and_whose_recipe_it_is(name):
     assert f" {len(recipe.model.skeleton)} keypoints" in text
     assert "{1} x {0},".format(*recipe.model.input_size) in text
     mpii = "_mpii_" in name  # whose regions nobody clips
-    assert {s.cleaning for s in (*recipe.data.sources, *recipe.data.validation)} == {
+    assert {s.protocol for s in (*recipe.data.sources, *recipe.data.validation)} == {
         "official" if official or mpii else "mmpose"
     }
 

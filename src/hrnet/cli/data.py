@@ -39,7 +39,7 @@ def check(
     from rich.console import Console
 
     from hrnet.cli.progress import progress_bar
-    from hrnet.data.check import check as run
+    from hrnet.data.check.checking import check as run
     from hrnet.errors import DataError
     from hrnet.files import atomic_write
     from hrnet.images import write_image
@@ -100,13 +100,14 @@ def prepare(
     out: Annotated[Path, typer.Argument(help="Folder for the annotation files.")],
 ) -> None:
     """Bring a data set as published into the form to train on. Pictures are linked, not copied."""
+    from hrnet.data.people import in_words
     from hrnet.data.prepare.coco2017 import prepare_coco
     from hrnet.data.prepare.lsp import prepare_lsp
     from hrnet.data.prepare.mpii import prepare_mpii
 
     run = {"lsp": prepare_lsp, "coco": prepare_coco, "mpii": prepare_mpii}[name]
-    for file, people in run(source, out).items():
-        typer.echo(f"{file}: {people} people")
+    for file, counts in run(source, out).items():
+        typer.echo(f"{file}: {in_words(counts)}")
 
 
 @data.command()

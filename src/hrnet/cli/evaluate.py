@@ -63,6 +63,7 @@ def evaluate(
     from rich.table import Table
 
     from hrnet.cli.progress import progress_bar
+    from hrnet.data.people import in_words
     from hrnet.errors import ConfigError
     from hrnet.evaluation.evaluate import evaluate as run
     from hrnet.evaluation.evaluate import evaluate_predictions
@@ -105,10 +106,7 @@ def evaluate(
 
     about = figures.protocol
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    line = f"{about['model']} on {data}: {about['people']} people"
-    left_out = about["annotations"] - about["people"]
-    if left_out > 0:
-        line += f" (not {left_out} more: crowds, without labels, or with an empty box)"
+    line = f"{about['model']} on {data}: {in_words(about)}"
     if boxes != "gt":
         line += f", {about['predictions']} detected boxes used"
     if predictions is None:

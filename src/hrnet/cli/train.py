@@ -73,6 +73,7 @@ def _report(trained: "TrainedModel", published: "tuple[Figure, ...]") -> None:
     """What was reached, beside what the recipe is for."""
     from rich.console import Console
 
+    from hrnet.data.people import in_words
     from hrnet.evaluation.report import shown
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
@@ -80,9 +81,9 @@ def _report(trained: "TrainedModel", published: "tuple[Figure, ...]") -> None:
     if trained.pck is not None:
         console.print(f"PCK when last measured, on {trained.people} people: {trained.pck:.1f}")
     for file, evaluation in trained.evaluations.items():
-        people = evaluation.protocol["people"]
+        people = in_words(evaluation.protocol)
         figures = ", ".join(f"{name} {shown(v)}" for name, v in evaluation.figures.items())
-        console.print(f"reached on {file} ({people} people, true boxes, flip test on): {figures}")
+        console.print(f"reached on {file} ({people}, true boxes, flip test on): {figures}")
     for f in published:
         console.print(f"the recipe is for: {f.metric} {f.value:g}, {f.protocol}")
 

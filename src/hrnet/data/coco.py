@@ -6,7 +6,8 @@ body, of hands and of faces find theirs there.
 """
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,12 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrnet.data.annotations import keypoint_names, pictures_folder, used_categories
-from hrnet.data.people import AREA_OF_BOX, People
+from hrnet.data.people import (
+    AREA_OF_BOX,
+    CROWD,
+    EMPTY,
+    NO_BOX,
+    NOT_FINITE,
+    NOWHERE,
+    UNLABELLED,
+    People,
+    box_fault,
+    joint_boxes,
+)
 from hrnet.errors import DataError
 from hrnet.skeletons import Skeleton, skeleton_of_category
 from hrnet.tables import read_json
 
-BoxCleaning = Literal["official", "mmpose"]
+# Whose conventions to follow where the public programs differ.
+Protocol = Literal["official", "mmpose"]
 
 # The scale of data sets that give a centre and a scale instead of a box is in units of 200 pixels.
 SCALE_UNIT = 200
@@ -34,22 +47,25 @@ def read_coco(
     images: str | Path | None = None,
     *,
     skeleton: Skeleton | None = None,
-    cleaning: BoxCleaning = "official",
+    protocol: Protocol = "official",
 ) -> People:
-    """People with at least one labelled joint, without crowds, of a COCO keypoint file.
+    """People with at least one labelled joint, without crowds, of a COCO keypoint file. Who is left
+    out is counted by reason.
 
     Where an annotation has a `center` and a `scale`, as WFLW, 300W and AFLW do, its box is the
-    square of 200 * scale pixels about the centre.
+    square of 200 * scale pixels about the centre. Where it has neither these nor a box that can be
+    used (none, one that is not finite, or of which no more than a pixel's width or height is in the
+    picture), the box is that of its joints, see `hrnet.data.people.joint_boxes`, and so is its area
+    unless the file has one above 0. (The official code and MMPose leave such people out.)
 
     Args:
         file: the JSON file.
         images: folder of the pictures; by default `images` beside the file, or the file's own
             folder if there is none.
         skeleton: whose keypoints to give: columns come in its order. By default the file's own.
-        cleaning: how boxes are clipped to their pictures. "official" (`lib/dataset/coco.py`) makes
-            them a pixel narrower and lower first; "mmpose" does not. What is empty then is left
-            out (the official code keeps boxes that are one pixel wide, and leaves out people
-            whose area is 0).
+        protocol: how boxes are clipped to their pictures. "official" (`lib/dataset/coco.py`) makes
+            them a pixel narrower and lower first; "mmpose" does not. (The official code leaves out
+            people whose area is 0, too.)
 
     Raises:
         DataError: the file is missing, not JSON, or not in COCO's keypoint format; or it lacks
@@ -59,47 +75,26 @@ def read_coco(
     folder = pictures_folder(file, images)
     content = read_json(file, "annotation file")
     try:
-        pictures = {picture["id"]: picture for picture in content["images"]}
         # Without categories the skeleton says what the keypoints are.
         names = keypoint_names(content) if content.get("categories") or skeleton is None else []
-        rows = []
-        for annotation in content["annotations"]:
-            try:
-                picture = pictures[annotation["image_id"]]
-                for keypoints, bbox in _instances(annotation, skeleton):
-                    if annotation.get("iscrowd", 0) or not any(keypoints[2::3]):
-                        continue
-                    _check_numbers(annotation, keypoints, bbox)
-                    box = _clean_box(annotation, bbox, picture, cleaning)
-                    if box is not None:
-                        rows.append((annotation, picture, keypoints, box))
-            except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-                raise DataError(
-                    f"{file}: annotation {annotation.get('id')} cannot be read "
-                    f"({type(error).__name__}: {error}); hrnet data check says what is wrong with "
-                    "it and with others"
-                ) from error
-        boxes = np.array([box for *_, box in rows], dtype=np.float64).reshape(-1, 4)
-        extents = boxes[:, 2:] - boxes[:, :2]
-        areas = [a.get("area") for a, *_ in rows]
+        rows, left_out = _rows(content, file, skeleton, protocol)
+        annotations, places, points, boxes, areas, faults = (
+            zip(*rows, strict=True) if rows else [()] * 6
+        )
         joints = _joints(content, skeleton, names)
         people = People(
-            files=[folder / picture["file_name"] for _, picture, *_ in rows],
-            boxes=boxes,
-            keypoints=np.array([keypoints for *_, keypoints, _ in rows], dtype=np.float64).reshape(
+            files=[folder / picture["file_name"] for picture in places],
+            boxes=np.array(boxes, dtype=np.float64).reshape(-1, 4),
+            keypoints=np.array(points, dtype=np.float64).reshape(
                 len(rows), -1 if rows else len(joints), 3
             ),
-            areas=np.array(
-                [
-                    AREA_OF_BOX * extent.prod() if area is None else area
-                    for area, extent in zip(areas, extents, strict=True)
-                ],
-                dtype=np.float64,
-            ),
-            image_ids=np.array([a["image_id"] for a, *_ in rows], dtype=np.int64),
-            annotation_ids=np.array([a["id"] for a, *_ in rows], dtype=np.int64),
+            areas=np.array(areas, dtype=np.float64),
+            image_ids=np.array([a["image_id"] for a in annotations], dtype=np.int64),
+            annotation_ids=np.array([a["id"] for a in annotations], dtype=np.int64),
             names=joints,
-            head_sizes=_head_sizes([a for a, *_ in rows]),
+            box_faults=np.array(faults, dtype=np.str_),
+            left_out=dict(left_out),
+            head_sizes=_head_sizes(annotations),
         )
         # Machine-made labels (WholeBody's hands and faces) have a confidence in the place of v.
         v = people.keypoints[..., 2]
@@ -165,6 +160,44 @@ def read_skeleton(file: str | Path) -> Skeleton:
     return skeleton
 
 
+def _rows(
+    content: Any, file: Path, skeleton: Skeleton | None, protocol: Protocol
+) -> tuple[list[tuple[Any, ...]], Counter[str]]:
+    """Annotation, picture, keypoints, box, area, and what is wrong with the file's own box, of each
+    who is labelled; and how many are left out, by reason."""
+    pictures = {picture["id"]: picture for picture in content["images"]}
+    rows = []
+    left_out: Counter[str] = Counter()
+    for annotation in content["annotations"]:
+        try:
+            picture = pictures[annotation["image_id"]]
+            if annotation.get("iscrowd", 0):
+                left_out[CROWD] += 1
+                continue
+            for keypoints, bbox in _instances(annotation, skeleton):
+                if not any(keypoints[2::3]):
+                    left_out[UNLABELLED] += 1
+                    continue
+                _check_numbers(annotation, keypoints)
+                box, fault = _file_box(annotation, bbox, picture, protocol)
+                if fault:
+                    box = _joint_box(keypoints, picture)
+                if np.isnan(box).any():
+                    left_out[NOWHERE] += 1
+                    continue
+                area = annotation.get("area")
+                if area is None or (fault and not area > 0):
+                    area = AREA_OF_BOX * (box[2:] - box[:2]).prod()
+                rows.append((annotation, picture, keypoints, box, area, fault))
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{file}: annotation {annotation.get('id')} cannot be read "
+                f"({type(error).__name__}: {error}); hrnet data check says what is wrong with "
+                "it and with others"
+            ) from error
+    return rows, left_out
+
+
 def _joints(content: Any, skeleton: Skeleton | None, names: list[str]) -> list[str]:
     """What the columns that `_instances` gives are called."""
     if skeleton is not None and skeleton.name in (*WHOLEBODY_PARTS, WHOLEBODY_SKELETON):
@@ -177,7 +210,7 @@ def has_wholebody(content: Any) -> bool:
     return any(f"{WHOLEBODY[0]}_kpts" in annotation for annotation in content["annotations"])
 
 
-def _head_sizes(annotations: list[dict[str, Any]]) -> NDArray[np.float64] | None:
+def _head_sizes(annotations: Sequence[dict[str, Any]]) -> NDArray[np.float64] | None:
     """Of MPII, as `hrnet data prepare mpii` writes them; NaN for those who have none."""
     sizes = [annotation.get("head_size", math.nan) for annotation in annotations]
     return None if np.isnan(sizes).all() else np.array(sizes, dtype=np.float64)
@@ -185,43 +218,57 @@ def _head_sizes(annotations: list[dict[str, Any]]) -> NDArray[np.float64] | None
 
 def _instances(
     annotation: dict[str, Any], skeleton: Skeleton | None
-) -> Iterator[tuple[list[float], list[float]]]:
-    """Keypoints and box of what an annotation labels for models of this skeleton."""
+) -> Iterator[tuple[list[float], Any]]:
+    """Keypoints and box of what an annotation is to label for models of this skeleton: none where
+    it does not."""
     if skeleton is not None and f"{WHOLEBODY[0]}_kpts" in annotation:
         if skeleton.name in WHOLEBODY_PARTS:
             for part in WHOLEBODY_PARTS[skeleton.name]:
-                if annotation[f"{part}_valid"]:
-                    yield annotation[f"{part}_kpts"], annotation[f"{part}_box"]
+                valid = annotation[f"{part}_valid"]
+                yield annotation[f"{part}_kpts"] if valid else [], annotation.get(f"{part}_box")
             return
         if skeleton.name == WHOLEBODY_SKELETON:
             parts = [annotation[f"{part}_kpts"] for part in WHOLEBODY]
-            yield sum(parts, list(annotation["keypoints"])), annotation["bbox"]
+            yield sum(parts, list(annotation["keypoints"])), annotation.get("bbox")
             return
-    yield annotation.get("keypoints") or [], annotation["bbox"]
+    yield annotation.get("keypoints") or [], annotation.get("bbox")
 
 
-def _check_numbers(annotation: dict[str, Any], keypoints: list[float], bbox: list[float]) -> None:
+def _check_numbers(annotation: dict[str, Any], keypoints: list[float]) -> None:
     """Refuse what would be taken for another number, or spoil figures and training unseen."""
     for key in ("id", "image_id"):
         if int(annotation[key]) != annotation[key]:  # "7" and 7.5, which NumPy would make 7
             raise ValueError(f"its {key} {annotation[key]!r} is no whole number")
-    if not np.isfinite([*map(float, bbox), *map(float, keypoints)]).all():
-        raise ValueError("a number of its bbox or keypoints is not finite")
+    if not np.isfinite([*map(float, keypoints)]).all():
+        raise ValueError("a number of its keypoints is not finite")
 
 
-def _clean_box(
-    annotation: dict[str, Any], bbox: list[float], picture: dict[str, Any], cleaning: BoxCleaning
-) -> NDArray[np.float64] | None:
-    """x1, y1, x2, y2 inside the picture, or None for a box that is empty."""
+def _file_box(
+    annotation: dict[str, Any], bbox: Any, picture: dict[str, Any], protocol: Protocol
+) -> tuple[NDArray[np.float64], str]:
+    """x1, y1, x2, y2 as the file has it, within the picture; and what keeps it from being used."""
+    nothing = np.full(4, math.nan)
     if "center" in annotation and "scale" in annotation:
         center = np.array(annotation["center"], dtype=np.float64)
         half = np.array(annotation["scale"], dtype=np.float64) * SCALE_UNIT / 2
-        return np.concatenate([center - half, center + half])
+        box = np.concatenate([center - half, center + half])
+        if not np.isfinite(box).all():
+            return nothing, NOT_FINITE
+        return box, "" if (half > 0).all() else EMPTY
+    if bbox is None or bbox == []:
+        return nothing, NO_BOX
     x, y, w, h = map(float, bbox)
+    fault = box_fault((x, y, w, h), picture["width"], picture["height"])
     right, bottom = picture["width"] - 1.0, picture["height"] - 1.0
-    if cleaning == "official":
+    if protocol == "official":
         x1, y1 = max(0.0, x), max(0.0, y)
         x2, y2 = min(right, x1 + max(0.0, w - 1)), min(bottom, y1 + max(0.0, h - 1))
     else:
         (x1, x2), (y1, y2) = np.clip([x, x + w], 0, right), np.clip([y, y + h], 0, bottom)
-    return np.array([x1, y1, x2, y2]) if x2 > x1 and y2 > y1 else None
+    return np.array([x1, y1, x2, y2]), fault
+
+
+def _joint_box(keypoints: list[float], picture: dict[str, Any]) -> NDArray[np.float64]:
+    """See `joint_boxes`."""
+    size = np.array([[picture["width"], picture["height"]]], dtype=np.float64)
+    return joint_boxes(np.reshape(np.array(keypoints, dtype=np.float64), (1, -1, 3)), size)[0]

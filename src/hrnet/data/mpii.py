@@ -17,10 +17,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.annotations import pictures_folder
+from hrnet.data.annotations import picture_size, pictures_folder
 from hrnet.data.coco import SCALE_UNIT
 from hrnet.data.mat import read_mat
-from hrnet.data.people import AREA_OF_BOX, People, extent_boxes
+from hrnet.data.people import (
+    AREA_OF_BOX,
+    NO_PLACE,
+    NOWHERE,
+    UNLABELLED,
+    People,
+    extent_boxes,
+    joint_boxes,
+)
 from hrnet.errors import DataError
 from hrnet.skeletons import load_skeleton
 from hrnet.tables import read_json
@@ -40,12 +48,14 @@ class MPIIPerson:
 
 
 def read_mpii(file: str | Path, images: str | Path | None = None) -> People:
-    """People with a place and at least one labelled joint of a JSON file as the official HRNet uses
-    it (`annot/train.json`, `annot/valid.json`): a list of people with image, center (-1, -1 where
+    """People with at least one labelled joint of a JSON file as the official HRNet uses it
+    (`annot/train.json`, `annot/valid.json`): a list of people with image, center (-1, -1 where
     there is none), scale, joints and joints_vis. Whether a labelled joint is visible it does not
-    say: v is 2.
+    say: v is 2. Who is left out is counted by reason.
 
-    Boxes are not clipped to the picture, as the official code does not; areas are 0.53 of the box
+    Boxes are not clipped to the picture, as the official code does not. That of somebody without a
+    place or a scale is the square about the box of their joints, see
+    `hrnet.data.people.joint_boxes`, for which their picture is looked at. Areas are 0.53 of the box
     around the joints. Annotation ids are positions in the list. Head sizes are read from
     `gt_valid.mat` (for `valid.json`; `gt_` and the file's name for others) where that is beside the
     file; they are 0.6 of the diagonal of the head's box.
@@ -56,6 +66,7 @@ def read_mpii(file: str | Path, images: str | Path | None = None) -> People:
 
     Raises:
         DataError: the file, or the .mat file beside it, is broken or another one.
+        ImageError: the picture of somebody without a place is missing, or is none.
         ModuleNotFoundError: there are head sizes to read, and scipy is not installed.
     """
     file = Path(file)
@@ -90,7 +101,7 @@ def is_mpii(file: str | Path) -> bool:
 def mpii_people(
     people: list[MPIIPerson], folder: Path, head_sizes: NDArray[np.float64] | None
 ) -> People:
-    """Those with a place and a labelled joint, places counted from 0.
+    """Those with a labelled joint, places counted from 0; see `read_mpii`.
 
     Args:
         folder: of their pictures.
@@ -101,9 +112,16 @@ def mpii_people(
     keypoints = (keypoints - [1, 1, 0]) * labelled[..., None]
     scales = np.array([p.scale for p in people])
     centers = np.array([p.center for p in people]).reshape(-1, 2)
-    placed = centers[:, 0] != -1
+    somebody = labelled.any(axis=1)
+    placed = (centers[:, 0] != -1) & (scales > 0)
     centers = centers + np.stack([0 * scales, 15 * scales], axis=1) - 1
     half = SCALE_UNIT / 2 * scales[:, None]
+    lost = np.flatnonzero(somebody & ~placed)
+    sizes = np.array([picture_size(folder / people[i].picture) for i in lost], dtype=np.float64)
+    low, high = np.hsplit(joint_boxes(keypoints[lost], sizes.reshape(-1, 2)), 2)
+    centers[lost], half[lost] = (low + high) / 2, (high - low).max(axis=1, keepdims=True) / 2
+    nowhere = np.isnan(half[:, 0])
+    left_out = {UNLABELLED: int((~somebody).sum()), NOWHERE: int(nowhere.sum())}
     extent = extent_boxes(keypoints)
     widths, heights = (extent[:, 2:] - extent[:, :2]).T
     pictures = {name: i for i, name in enumerate(dict.fromkeys(p.picture for p in people))}
@@ -115,9 +133,11 @@ def mpii_people(
         image_ids=np.array([pictures[p.picture] for p in people], dtype=np.int64),
         annotation_ids=np.arange(len(people)),
         names=list(load_skeleton("mpii16").keypoints),
+        box_faults=np.where(placed, "", NO_PLACE),
+        left_out={reason: count for reason, count in left_out.items() if count},
         head_sizes=head_sizes,
     )
-    return everyone.select(placed & labelled.any(axis=1))
+    return everyone.select(somebody & ~nowhere)
 
 
 def _from_json(row: dict[str, Any]) -> MPIIPerson:

@@ -4,15 +4,16 @@ import importlib.metadata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import hrnet
-from hrnet.data import read_people
-from hrnet.data.coco import WHOLEBODY_PARTS, has_wholebody, pictures_and_categories
-from hrnet.data.people import People
+from hrnet.data.annotations import hashable
+from hrnet.data.coco import WHOLEBODY_PARTS, Protocol, has_wholebody, pictures_and_categories
+from hrnet.data.people import People, in_words
+from hrnet.data.reading import read_people
 from hrnet.errors import DataError
 from hrnet.evaluation.distances import box_lengths, epe, nme
 from hrnet.evaluation.figures import JointFigures
@@ -35,7 +36,6 @@ from hrnet.similarity import mean_similarity
 from hrnet.skeletons import Skeleton
 from hrnet.tables import read_json
 
-Protocol = Literal["official", "mmpose"]
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 # Where a prediction is missing, its joints count as wrong: this far away, in pixels.
@@ -172,9 +172,10 @@ def _check_ids(predictions: Predictions, file: str | Path, name: str) -> None:
 def _people(
     file: str | Path, skeleton: Skeleton, images: str | Path | None, protocol: Protocol
 ) -> People:
-    people = read_people(file, skeleton, images, cleaning=protocol)
+    people = read_people(file, skeleton, images, protocol=protocol)
     if len(people) == 0:
-        raise DataError(f"{file} has no people with labelled keypoints")
+        said = in_words(people.counts())
+        raise DataError(f"{file} has no people with labelled keypoints: {said}")
     return people
 
 
@@ -204,7 +205,7 @@ def _evaluate(
         nms = "extent" if predictions.regions is None else "region"
     rows = predictions.to_coco(boxes=protocol == "mmpose")
     rows = [rows[i] for i in survivors(predictions, skeleton, nms)]
-    figures, by_joint, note = _oks_figures(rows, content, skeleton)
+    figures, by_joint, note = _oks_figures(rows, _measured(content, people), skeleton)
     if by_joint:
         per_joint["AP"] = by_joint
     if note:
@@ -225,9 +226,8 @@ def _evaluate(
             **description,
             "data": str(file),
             "data_sha256": sha256_of(Path(file)),
-            # Those that nobody is measured by as well: crowds, without labels, with an empty box.
             "annotations": len(content["annotations"] if isinstance(content, dict) else content),
-            "people": len(people),
+            **people.counts(),
             "predictions": len(predictions),
             "people_without_prediction": int((~found).sum()),
             "protocol": protocol,
@@ -243,6 +243,24 @@ def _evaluate(
     )
 
 
+def _measured(content: Any, people: People) -> Any:
+    """A file's content for OKS: people have the box and area that we measure them by where the
+    file's own cannot be used, and who has no place in the picture is not to be found there."""
+    if not isinstance(content, dict):
+        return content
+    of = {int(id_): i for i, id_ in enumerate(people.annotation_ids)}
+    annotations = []
+    for row in content["annotations"]:
+        i = of.get(hashable(row.get("id")))
+        if i is not None and people.box_faults[i]:
+            x1, y1, x2, y2 = people.boxes[i].tolist()
+            row = {**row, "bbox": [x1, y1, x2 - x1, y2 - y1], "area": float(people.areas[i])}
+        elif i is None and not row.get("iscrowd") and any((row.get("keypoints") or [])[2::3]):
+            continue
+        annotations.append(row)
+    return {**content, "annotations": annotations}
+
+
 def _share_measures(
     predicted: NDArray[np.float64], people: People, skeleton: Skeleton, protocol: Protocol
 ) -> list[JointFigures]:
@@ -250,7 +268,7 @@ def _share_measures(
     true = people.keypoints
     if people.head_sizes is not None:
         if skeleton.name == "mpii16":
-            return [mpii_pckh(predicted, true, people.head_sizes, convention=protocol)]
+            return [mpii_pckh(predicted, true, people.head_sizes, protocol=protocol)]
         return [head_pck(predicted, true, people.head_sizes, skeleton)]
     if skeleton.torso is not None:
         return [pck(predicted, true, skeleton)]

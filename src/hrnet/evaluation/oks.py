@@ -202,10 +202,12 @@ class _Truth:
         if len(numbers) != 3 * self.joints:
             raise ValueError(f"annotation {row.get('id')} has {len(numbers) / 3:g} keypoints")
         keypoints = np.array(numbers, dtype=np.float64)
-        bbox = np.array(row["bbox"], dtype=np.float64)
+        labelled = np.count_nonzero(keypoints[2::3] > 0)
+        bbox = np.array(row.get("bbox"), dtype=np.float64)
+        if not labelled and not (bbox.shape == (4,) and np.isfinite(bbox).all()):
+            bbox = np.zeros(4)  # nobody need be found there
         if bbox.shape != (4,) or not (np.isfinite(keypoints).all() and np.isfinite(bbox).all()):
             raise ValueError(f"annotation {row.get('id')} has numbers that are none, or no box")
-        labelled = np.count_nonzero(keypoints[2::3] > 0)
         return {
             "id": i + 1,  # to pycocotools, 0 is nobody
             "image_id": row["image_id"],

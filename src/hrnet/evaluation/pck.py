@@ -1,11 +1,11 @@
 """PCK: the share of joints found within a fraction of a length of the person's own; its area."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hrnet.data.coco import Protocol
 from hrnet.errors import DataError
 from hrnet.evaluation.distances import (
     box_sides,
@@ -136,7 +136,7 @@ def mpii_pckh(
     true: ArrayLike,
     head_sizes: ArrayLike,
     *,
-    convention: Literal["official", "mmpose"] = "official",
+    protocol: Protocol = "official",
 ) -> PCK:
     """MPII's table of PCKh (Andriluka et al., CVPR 2014), in per cent.
 
@@ -148,6 +148,7 @@ def mpii_pckh(
         predicted: (P, 16, 2 or 3) x, y in pixels.
         true: (P, 16, 3) x, y in the same pixels, and v > 0 where labelled.
         head_sizes: (P,) 0.6 of the diagonal of the head's box, in pixels.
+        protocol: which of the two.
 
     Returns:
         Figures PCKh@0.5, PCKh@0.1, Head, Shoulder, Elbow, Wrist, Hip, Knee and Ankle.
@@ -158,7 +159,7 @@ def mpii_pckh(
     skeleton = load_skeleton("mpii16")
     distances = normalised_distances(predicted, true, head_sizes, skeleton)
     distances, names = _without(distances, skeleton, MPII_LEFT_OUT)
-    official = convention == "official"
+    official = protocol == "official"
     right = np.less_equal if official else np.less
     tenth = THRESHOLDS[11 if official else 10]
     per_joint = _per_joint(right(distances, 0.5), distances)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hrnet.data.augmentation import Augmentation
-from hrnet.data.coco import BoxCleaning, read_skeleton
+from hrnet.data.coco import Protocol, read_skeleton
 from hrnet.errors import ConfigError
 from hrnet.skeletons import find_skeleton
 from hrnet.tables import merged, nearest_names, read_table, validate
@@ -33,14 +33,14 @@ class DataSource(_Table):
     Attributes:
         images: folder of the pictures, relative to `root` too; by default `images` beside the
             file, or the file's own.
-        cleaning: of boxes, see `hrnet.data.coco.read_coco`.
+        protocol: whose boxes, see `hrnet.data.coco.read_coco`.
         repeat: how often an epoch takes each person.
         truncation: see `hrnet.data.augmentation.Augmentation`.
     """
 
     file: str
     images: str | None = None
-    cleaning: BoxCleaning = "official"
+    protocol: Protocol = "official"
     repeat: int = Field(default=1, ge=1)
     truncation: float = Field(default=0.0, ge=0, le=1)
 

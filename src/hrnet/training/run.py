@@ -17,13 +17,14 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from rich.console import Console
 from torch.utils.data import DataLoader
 
 import hrnet
-from hrnet.data import read_people
 from hrnet.data.augmentation import Augmentation
 from hrnet.data.crops import Batch, ChunkSampler, CropDataset, TrainingBatches
-from hrnet.data.people import People
+from hrnet.data.people import People, in_words
+from hrnet.data.reading import read_people
 from hrnet.errors import ConfigError, DataError
 from hrnet.evaluation.evaluate import Evaluation, evaluate, package_versions
 from hrnet.files import atomic_write, sha256_of
@@ -100,7 +101,7 @@ def train(
         raise ConfigError(f"{out} holds a run already; go on with it (--resume), or name another")
     if resume:
         _check_resumable(recipe, out / "recipe.json")
-    training, measured = _people(recipe)
+    training, measured, counts = _people(recipe)
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no tips and adverts
     pl.seed_everything(config.seed, verbose=False)
@@ -138,13 +139,14 @@ def train(
         sync_batch_norm(model.network)
     if config.compile:
         model.network.compile()
-    record = _record(recipe, training, measured, steps, processes)
+    record = _record(recipe, training, measured, counts, steps, processes)
     if trainer.is_global_zero:
         for unfinished in checkpoint.parent.glob(".*.ckpt"):  # of a run that was killed
             unfinished.unlink()
         with atomic_write(out / "recipe.json") as temporary:
             temporary.write_text(recipe.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
         _write_json(out / "run.json", record)
+        _say_people(counts, trainer)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")  # advice on what is meant
         try:
@@ -279,7 +281,12 @@ def _callbacks(recipe: Recipe, out: Path, steps: int, *, measured: bool) -> list
 
 
 def _record(
-    recipe: Recipe, training: list[People], measured: list[People], steps: int, processes: int
+    recipe: Recipe,
+    training: list[People],
+    measured: list[People],
+    counts: dict[str, Any],
+    steps: int,
+    processes: int,
 ) -> dict[str, Any]:
     """What a run depends on beside its recipe."""
     files = [*recipe.data.sources, *recipe.data.validation]
@@ -294,6 +301,7 @@ def _record(
         "seed": recipe.training.seed,
         "data": {s.file: sha256_of(Path(recipe.data.root, s.file)) for s in files},
         "people": {"trained_on": sum(map(len, training)), "measured_on": sum(map(len, measured))},
+        "people_by_file": counts,
     }
 
 
@@ -318,7 +326,10 @@ def _evaluate(recipe: Recipe, weights: Path) -> dict[str, Evaluation]:
     estimator = PoseEstimator(str(weights), flip_test=True)
     return {
         source.file: evaluate(
-            estimator, Path(recipe.data.root, source.file), images=_images(recipe, source)
+            estimator,
+            Path(recipe.data.root, source.file),
+            images=_images(recipe, source),
+            protocol=source.protocol,
         )
         for source in recipe.data.validation
     }
@@ -329,19 +340,24 @@ def _epoch_size(recipe: Recipe, people: list[People]) -> int:
     return sum(source.repeat * len(part) for source, part in zip(sources, people, strict=True))
 
 
-def _people(recipe: Recipe) -> tuple[list[People], list[People]]:
-    """Each source's people: those to train on, those to measure on. Who is held out goes by the
-    picture, so that a file made of another one's pictures does not bring them back."""
+def _people(recipe: Recipe) -> tuple[list[People], list[People], dict[str, Any]]:
+    """Each source's people: those to train on, those to measure on; and by file how many it has,
+    with their `People.counts`. Who is held out goes by the picture, so that a file made of another
+    one's pictures does not bring them back."""
     if not recipe.data.sources:
         raise ConfigError(
             "the recipe leaves it to you what to train on: give data.sources, such as "
             "'data.sources=[{file=\"my/train.json\"}]'"
         )
 
+    counts: dict[str, Any] = {}
+
     def read(source: DataSource) -> People:
         file = Path(recipe.data.root, source.file)
         images = _images(recipe, source)
-        return read_people(file, recipe.model.skeleton, images, cleaning=source.cleaning)
+        people = read_people(file, recipe.model.skeleton, images, protocol=source.protocol)
+        counts[source.file] = people.counts()
+        return people
 
     held_out = set()
     if recipe.data.held_out is not None:
@@ -360,9 +376,22 @@ def _people(recipe: Recipe) -> tuple[list[People], list[People]]:
         if held.any():
             measured.append(people.select(held))
     if not any(map(len, training)):
-        files = ", ".join(source.file for source in recipe.data.sources)
+        files = ", ".join(f"{s.file}: {in_words(counts[s.file])}" for s in recipe.data.sources)
         raise DataError(f"there are no people with labelled keypoints to train on in {files}")
-    return training, [people for people in measured if len(people)]
+    return training, [people for people in measured if len(people)], counts
+
+
+def _say_people(counts: dict[str, Any], trainer: pl.Trainer) -> None:
+    """On standard error and in TensorBoard's log: how many people each file has, who is left out of
+    it, and whose boxes are made from the joints."""
+    lines = [f"{file}: {in_words(of_file)}" for file, of_file in counts.items()]
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    console.print("\n".join(lines))
+    loggers: list[Any] = trainer.loggers
+    for logger in loggers:
+        experiment = logger.experiment  # the CSV file's too, which wants its folder to be empty
+        if isinstance(logger, TensorBoardLogger):
+            experiment.add_text("people", "\n\n".join(lines))
 
 
 def _images(recipe: Recipe, source: DataSource) -> Path | None:

@@ -22,8 +22,9 @@ FAULTS = {
     "unknown_image": "people of a picture that is not listed",
     "unknown_category": "people of a category that is not listed",
     "duplicate_annotation_id": "people with the id of another one",
-    "bad_box": "people whose bbox is not four numbers x, y, width, height, or is empty",
-    "box_outside": "people whose box is outside the picture; training leaves them out",
+    "bad_box": "people whose bbox is not four numbers x, y, width, height, or is empty; training "
+    "takes the box of their joints in the picture where it is missing, empty or not finite",
+    "box_outside": "people whose box is outside the picture; training takes that of their joints",
     "bad_area": "people whose area is not above 0, or larger than the picture",
     "bad_keypoints": "people whose keypoints are not three numbers for each name",
     "bad_visibility": "people with a visibility other than 0, 1 and 2",

@@ -1,5 +1,6 @@
 """The people of an annotation file: boxes, joints, and their sides."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from hrnet.data.annotations import Entry, hashable, used_categories
 from hrnet.data.check.findings import Found, entry_id, numbers
 from hrnet.data.check.sides import FEWEST, mirrored_faces, suspected_swaps, swapped_pairs
+from hrnet.data.people import EMPTY, box_fault
 from hrnet.skeletons import Skeleton
 
 FAR = 0.5  # of the box's longer side
@@ -84,7 +86,11 @@ def _check_box(entry: Entry, sizes: dict[int, tuple[int, int]], found: Found) ->
     elif width and area[0] > width * height:
         found.add("bad_area", id_, f"{area[0]:g} in a picture of {width * height}")
     box = numbers(entry.get("bbox"))
-    if box is None or len(box) != 4 or not (box[2:] > 0).all():
+    if (
+        box is None
+        or len(box) != 4
+        or (fault := box_fault(box.tolist(), width or math.inf, height or math.inf)) == EMPTY
+    ):
         found.add("bad_box", id_, f"{entry.get('bbox')}")
         return
     if not width:
@@ -92,7 +98,7 @@ def _check_box(entry: Entry, sizes: dict[int, tuple[int, int]], found: Found) ->
     x1, y1, x2, y2 = box[0], box[1], box[0] + box[2], box[1] + box[3]
     what = f"x {x1:g} to {x2:g}, y {y1:g} to {y2:g} in a picture of {width} x {height}"
     # A pixel is left to those who round, or count from 1.
-    if min(x2, width) - max(x1, 0) <= 1 or min(y2, height) - max(y1, 0) <= 1:
+    if fault:
         found.add("box_outside", id_, what)
     elif x1 < -1 or y1 < -1 or x2 > width + 1 or y2 > height + 1:
         found.add("box_partly_outside", id_, what)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrnet.data.augmentation import Augmentation
-from hrnet.data.check import Report
+from hrnet.data.check.checking import Report
 from hrnet.data.coco import read_coco
 from hrnet.data.crops import CropDataset
 from hrnet.data.people import People

@@ -8,7 +8,7 @@ from hrnet.data.annotations import link_pictures, read_annotations, write_annota
 from hrnet.errors import DataError
 
 
-def prepare_coco(source: str | Path, out: str | Path) -> dict[Path, int]:
+def prepare_coco(source: str | Path, out: str | Path) -> dict[Path, dict[str, Any]]:
     """Write `train.json` and `val.json`, whose pictures are found in `images` beside them: what is
     published but for the pictures' names, which get their folder. A part without its annotation
     file is left out.
@@ -19,7 +19,7 @@ def prepare_coco(source: str | Path, out: str | Path) -> dict[Path, int]:
         out: folder to write to; the pictures are linked.
 
     Returns:
-        The files written and how many people each has.
+        The files written and `hrnet.data.people.People.counts` of each: nobody is left out.
 
     Raises:
         DataError: there is no such data set, or pictures are missing.
@@ -50,4 +50,7 @@ def prepare_coco(source: str | Path, out: str | Path) -> dict[Path, int]:
             f"{source} holds no annotations/person_keypoints_train2017.json or ..._val2017.json"
         )
     write_annotations(contents)
-    return {file: len(content["annotations"]) for file, content in contents.items()}
+    return {
+        file: {"people": len(content["annotations"]), "left_out": {}, "box_from_joints": {}}
+        for file, content in contents.items()
+    }

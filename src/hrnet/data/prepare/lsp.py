@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hrnet.data.annotations import link_pictures, picture_size, write_annotations
 from hrnet.data.mat import read_mat
-from hrnet.data.people import AREA_OF_BOX, People, extent_boxes
+from hrnet.data.people import AREA_OF_BOX, UNLABELLED, People, extent_boxes
 from hrnet.data.prepare.content import coco_content
 from hrnet.errors import DataError
 from hrnet.skeletons import load_skeleton
@@ -23,7 +23,7 @@ from hrnet.skeletons import load_skeleton
 SKELETON = "lsp14"  # whose keypoints are in the order of joints.mat
 
 
-def prepare_lsp(source: str | Path, out: str | Path) -> dict[Path, int]:
+def prepare_lsp(source: str | Path, out: str | Path) -> dict[Path, dict[str, Any]]:
     """Write `train.json` (LSP's first half, and LSP Extended) and `test.json` (LSP's second half).
 
     Boxes are the joints' extent and 12 % of its longer side, within the picture; areas 0.53 of
@@ -34,7 +34,7 @@ def prepare_lsp(source: str | Path, out: str | Path) -> dict[Path, int]:
         out: folder to write to; the pictures are linked.
 
     Returns:
-        The files written and how many people each has.
+        The files written and `hrnet.data.people.People.counts` of each.
 
     Raises:
         DataError: there is no such data set, or its pictures do not fit.
@@ -64,19 +64,22 @@ def prepare_lsp(source: str | Path, out: str | Path) -> dict[Path, int]:
         folders[mat.parent / "images"] = "lspet" if extended else "lsp"
     prefixes = link_pictures(out, folders)
     contents: dict[Path, dict[str, Any]] = {}
+    result: dict[Path, dict[str, Any]] = {}
     first_id = 1
     for part, rows in parts.items():
+        everybody = len(rows)
         rows = [(picture, points) for picture, points in rows if (points[:, 2] > 0).any()]
         if rows:
-            people = _people(rows, first_id)
+            people = _people(rows, first_id, everybody - len(rows))
             names = [prefixes[picture.parent] + picture.name for picture, _ in rows]
             description = f"Leeds Sports Pose, {part}"
             contents[out / f"{part}.json"] = coco_content(
                 people, names, description, load_skeleton(SKELETON)
             )
+            result[out / f"{part}.json"] = people.counts()
         first_id += len(rows)
     write_annotations(contents)
-    return {file: len(content["annotations"]) for file, content in contents.items()}
+    return result
 
 
 def _read_joints(file: Path) -> tuple[NDArray[np.float64], bool]:
@@ -97,7 +100,7 @@ def _read_joints(file: Path) -> tuple[NDArray[np.float64], bool]:
     return keypoints, extended
 
 
-def _people(rows: list[tuple[Path, NDArray[np.float64]]], first_id: int) -> People:
+def _people(rows: list[tuple[Path, NDArray[np.float64]]], first_id: int, unlabelled: int) -> People:
     files = [picture for picture, _ in rows]
     keypoints = np.stack([points for _, points in rows])
     last = np.array([picture_size(file) for file in files]) - 1
@@ -112,4 +115,6 @@ def _people(rows: list[tuple[Path, NDArray[np.float64]]], first_id: int) -> Peop
         image_ids=ids,
         annotation_ids=ids,
         names=list(load_skeleton(SKELETON).keypoints),
+        box_faults=np.full(len(rows), ""),  # the data set has no boxes at all
+        left_out={UNLABELLED: unlabelled} if unlabelled else {},
     )

@@ -2,6 +2,7 @@
 .mat file as published."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hrnet.data.annotations import link_pictures, write_annotations
 from hrnet.data.coco import SCALE_UNIT
 from hrnet.data.mat import read_mat
 from hrnet.data.mpii import HEAD, MPIIPerson, mpii_people, read_mpii
+from hrnet.data.people import UNLABELLED
 from hrnet.data.prepare.content import coco_content
 from hrnet.errors import ConfigError, DataError
 from hrnet.skeletons import load_skeleton
@@ -18,7 +20,7 @@ from hrnet.skeletons import load_skeleton
 FILES = {"train": "train", "valid": "valid", "mpii_train": "train", "mpii_val": "valid"}
 
 
-def prepare_mpii(source: str | Path, out: str | Path) -> dict[Path, int]:
+def prepare_mpii(source: str | Path, out: str | Path) -> dict[Path, dict[str, Any]]:
     """Write `train.json`, and `valid.json` where the source has the official HRNet's JSON files. Of
     the .mat file alone comes `train.json` with all people who have joints: the file does not say
     who is held out. Head sizes become `head_size`.
@@ -29,7 +31,8 @@ def prepare_mpii(source: str | Path, out: str | Path) -> dict[Path, int]:
         out: folder to write to; the pictures are linked.
 
     Returns:
-        The files written and how many people each has.
+        The files written and `hrnet.data.people.People.counts` of each, see
+        `hrnet.data.mpii.read_mpii`.
 
     Raises:
         DataError: there is no such data set.
@@ -51,8 +54,9 @@ def prepare_mpii(source: str | Path, out: str | Path) -> dict[Path, int]:
                 f"{source} holds neither annot/train.json and annot/valid.json nor "
                 "mpii_human_pose_v1_u12_1.mat, nor do its folders"
             )
-        people = _from_mat(mats[0])
-        parts["train"] = mpii_people(people, folder, np.array([p.head_size for p in people]))
+        people, unlabelled = _from_mat(mats[0])
+        train = mpii_people(people, folder, np.array([p.head_size for p in people]))
+        parts["train"] = replace(train, left_out={UNLABELLED: unlabelled, **train.left_out})
     prefix = link_pictures(out, {folder: "mpii"})[folder]
     contents = {}
     for part, group in parts.items():
@@ -65,7 +69,7 @@ def prepare_mpii(source: str | Path, out: str | Path) -> dict[Path, int]:
             annotation["scale"] = round(float(box[2] - box[0]) / SCALE_UNIT, 6)
         contents[out / f"{part}.json"] = content
     write_annotations(contents)
-    return {file: len(content["annotations"]) for file, content in contents.items()}
+    return {out / f"{part}.json": group.counts() for part, group in parts.items()}
 
 
 def _json_files(source: Path) -> dict[str, Path]:
@@ -77,36 +81,37 @@ def _json_files(source: Path) -> dict[str, Path]:
     return {}
 
 
-def _from_mat(file: Path) -> list[MPIIPerson]:
-    """People with joints of the published file: `RELEASE.annolist(i).annorect(j)`. Fields that do
-    not apply to somebody are empty or absent there."""
+def _from_mat(file: Path) -> tuple[list[MPIIPerson], int]:
+    """People with joints of the published file: `RELEASE.annolist(i).annorect(j)`; and how many
+    have none. Fields that do not apply to somebody are empty or absent there."""
     content = read_mat(file)
-    people = []
+    people, unlabelled = [], 0
     try:
         for picture in _structs(content["RELEASE"].annolist):
             for person in _structs(getattr(picture, "annorect", None)):
                 place = _structs(getattr(person, "objpos", None))
                 joints = _structs(getattr(person, "annopoints", None))
                 points = _structs(joints[0].point) if joints else []
-                if not place or not points or np.size(person.scale) != 1:
+                if not points:
+                    unlabelled += 1
                     continue
                 keypoints = np.zeros((16, 3))
                 for point in points:
                     # For head and neck it is not said, so they are taken to be seen.
                     seen = str(getattr(point, "is_visible", "")) not in ("0", "0.0")
                     keypoints[int(point.id)] = point.x, point.y, 1 + seen
-                x, y = float(place[0].x), float(place[0].y)
+                center, scale = (-1.0, -1.0), -1.0  # none, as in the JSON files
+                if place and np.size(getattr(person, "scale", ())) == 1:
+                    center, scale = (float(place[0].x), float(place[0].y)), float(person.scale)
                 people.append(
-                    MPIIPerson(
-                        picture.image.name, (x, y), float(person.scale), keypoints, _head(person)
-                    )
+                    MPIIPerson(picture.image.name, center, scale, keypoints, _head(person))
                 )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{file} does not hold MPII's annotations as published ({type(error).__name__}: "
             f"{error})"
         ) from error
-    return people
+    return people, unlabelled
 
 
 def _head(person: Any) -> float:

@@ -1,0 +1,31 @@
+"""Reading annotation files, whichever format they are in."""
+
+from pathlib import Path
+
+from hrnet.data.coco import Protocol, read_coco
+from hrnet.data.mpii import is_mpii, read_mpii
+from hrnet.data.people import People
+from hrnet.skeletons import Skeleton
+
+
+def read_people(
+    file: str | Path,
+    skeleton: Skeleton,
+    images: str | Path | None = None,
+    *,
+    protocol: Protocol = "official",
+) -> People:
+    """The labelled people of an annotation file, with the skeleton's keypoints, in its order.
+
+    Args:
+        file: JSON in COCO's keypoint format, or in the form that MPII has in the official code.
+        images: folder of the pictures; by default `images` beside the file, or the file's own.
+        protocol: whose boxes, see `hrnet.data.coco.read_coco`; MPII's are the same in all.
+
+    Raises:
+        DataError: the file is missing or broken, or lacks keypoints of the skeleton.
+        ImageError: the size of a picture of MPII's that is needed cannot be read.
+    """
+    if is_mpii(file):
+        return read_mpii(file, images).of_skeleton(skeleton, file)
+    return read_coco(file, images, skeleton=skeleton, protocol=protocol)
