@@ -1,12 +1,15 @@
 import json
 import unicodedata
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from hrnet.detection import check_boxes
 from hrnet.detection.boxes_file import BoxesFile, image_ids, match_names
+from hrnet.detection.coco_detections import passed_over_in_words, read_detections
 from hrnet.errors import BoxError, DataError
+from hrnet.evaluation.predictions import predict_detections
 
 A, B, OTHER = "/data/val/a.jpg", "/data/val/b.jpg", "/data/train/a.jpg"
 FIRST, SECOND = [1, 2, 30, 40], [5, 6, 70, 80]
@@ -201,3 +204,39 @@ def test_a_csv_row_without_a_name_is_refused(tmp_path):
     file.write_text("x1,y1,x2,y2,name\n1,2,3,4\n")
     with pytest.raises(BoxError, match=r"boxes.csv, line 2: there is no name"):
         BoxesFile(file, ["a.jpg"])
+
+
+ODDITIES = [  # image_id, bbox, score, category_id
+    {"image_id": 7, "category_id": 1, "bbox": [10, 10, 50, 80], "score": 1.0000002},
+    {"image_id": 7, "category_id": 1, "bbox": [10, 10, 0, 80], "score": 0.5},
+    {"image_id": 7, "category_id": 3, "bbox": [10, 10, 50, 80], "score": 0.5},
+    {"image_id": 7, "category_id": 1, "bbox": [20, 30, 40, 50]},
+]
+
+
+def test_rows_that_do_not_count_are_counted_by_reason():
+    found = read_detections(ODDITIES)
+    assert found.by_id == {7: [[10, 10, 60, 90, 1.0], [20, 30, 60, 80, 1.0]]}
+    assert passed_over_in_words(found.passed_over) == "1 empty and 1 of another category"
+    assert read_detections(ODDITIES[2:3]).by_id == {7: [[10, 10, 60, 90, 0.5]]}  # all of one kind
+    assert read_detections(ODDITIES[2:3], {1}).by_id == {}
+    with pytest.raises(BoxError, match=r"^row 1: the score 1\.0020002 is not between 0 and 1"):
+        read_detections([ODDITIES[0], {**ODDITIES[3], "score": 1.0020002}])
+
+
+def test_predict_and_evaluate_take_the_same_boxes_of_one_file(tmp_path, monkeypatch):
+    """The command line's two readers of old disagreed on all four oddities."""
+    file, picture = tmp_path / "boxes.json", tmp_path / "7.png"
+    file.write_text(json.dumps(ODDITIES))
+    by_predict = BoxesFile(file, [str(picture)], image_ids([str(picture)]), {1}).of(str(picture))
+    seen = []
+    monkeypatch.setattr(
+        "hrnet.evaluation.predictions._predict",
+        lambda estimator, boxes, progress: seen.append(boxes) or (np.zeros((2, 1, 3)), np.ones(2)),
+    )
+    card = SimpleNamespace(input_size=(96, 128))
+    estimator = SimpleNamespace(card=card, padding=1.25)
+    found = predict_detections(estimator, file, {7: picture}, {1})
+    ((_, by_evaluate),) = seen[0]
+    np.testing.assert_array_equal(by_evaluate, by_predict)
+    assert found.passed_over == {"empty": 1, "of another category": 1}

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from hrnet.data.augmentation import NUMBERS, Augmentation, random_crops, random_numbers
-from hrnet.data.coco import read_coco, read_skeleton
+from hrnet.data.coco import read_coco
 from hrnet.data.crops import ChunkSampler, CropDataset, TrainingBatches
 from hrnet.data.people import in_words
-from hrnet.data.reading import read_people
+from hrnet.data.reading import read_people, read_skeleton
 from hrnet.errors import DataError, ImageError
 from hrnet.geometry import crop_matrices, crop_regions, transform_points, warp
 from hrnet.images import read_image, read_stored

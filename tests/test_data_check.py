@@ -10,7 +10,8 @@ from hrnet.cli import app, main
 from hrnet.data.check.checking import check
 from hrnet.data.check.findings import FAULTS, NOTES
 from hrnet.data.check.sides import mirrored_faces, suspected_swaps, swapped_pairs
-from hrnet.data.coco import read_coco, read_skeleton
+from hrnet.data.coco import read_coco
+from hrnet.data.reading import read_skeleton
 from hrnet.errors import ConfigError, DataError
 from hrnet.images import read_image
 from hrnet.skeletons import find_skeleton, skeleton_of_category

@@ -10,12 +10,13 @@ from typer.testing import CliRunner
 
 from hrnet.cli import app, main
 from hrnet.data.check.checking import check
-from hrnet.data.coco import read_coco, read_skeleton
+from hrnet.data.coco import read_coco
 from hrnet.data.mpii import read_mpii
 from hrnet.data.people import extent_boxes
 from hrnet.data.prepare.coco2017 import prepare_coco
 from hrnet.data.prepare.lsp import prepare_lsp
 from hrnet.data.prepare.mpii import prepare_mpii
+from hrnet.data.reading import read_skeleton
 from hrnet.errors import ConfigError, DataError, ImageError
 from hrnet.geometry import crop_regions
 from hrnet.skeletons import load_skeleton

@@ -416,7 +416,8 @@ def test_bgr_is_turned_round_before_the_network_sees_it(estimator):
         ([[-9, 5, -1, 9]], "outside"),
         ([[5, 60, 9, 70]], "outside"),
         ([[5, 5, 9, 9, 1.5]], "box 0.*the score 1.5"),
-        ([[5, 5, 9, 9, float("nan")]], "the score nan, which is not between 0 and 1"),
+        ([[5, 5, 9, 9, 1.0010001]], "the score 1.0010001 is not"),  # not "the score 1"
+        ([[5, 5, 9, 9, float("nan")]], "the score nan is not between 0 and 1"),
     ],
 )
 def test_boxes_that_cannot_be_are_refused_with_their_number(boxes, message):
@@ -429,6 +430,8 @@ def test_boxes_may_reach_beyond_the_picture_or_just_touch_it():
     checked, scores = check_boxes(boxes, 90, 60)
     np.testing.assert_array_equal(checked, boxes)
     assert scores.tolist() == [1, 1, 1]
+    _, scores = check_boxes([[5, 5, 9, 9, np.float32(1.0000001)]], 90, 60)  # rounding
+    assert scores.tolist() == [1]
     np.testing.assert_array_equal(whole_picture(90, 60), [[0, 0, 89, 59]])
 
 

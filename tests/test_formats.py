@@ -150,6 +150,21 @@ def test_ids_that_two_predictions_have_do_not_say_whose_they_are(coco):
     assert match(people, predictions, skeleton).tolist() == list(range(len(people)))
 
 
+def test_predictions_have_the_annotation_file_s_own_keypoints_unless_said(tmp_path):
+    """AP-10K's animals: COCO's 17 joints were taken for them."""
+    file = real_data("formats/ap10k/test_ap10k.json")
+    people = read_people(file, load_skeleton("ap10k17"))
+    rows = perfect(people).to_coco()
+    (tmp_path / "p.json").write_text(json.dumps(rows))
+    given = ("--data", file, "--predictions", tmp_path / "p.json")
+    for options in ((), ("--skeleton", "data"), ("--skeleton", "ap10k17")):
+        result = command(*given, *options)
+        assert result.exit_code == 0, result.output
+        assert "root_of_tail" in result.output
+    result = command(*given, "--skeleton", "hand21")
+    assert "is not a COCO results file for the 21 keypoints" in str(result.exception)
+
+
 def test_predictions_made_for_another_file_are_refused(coco):
     file, skeleton, people = coco
     other = people.annotation_ids[people.image_ids != people.image_ids[0]][0]
@@ -493,7 +508,10 @@ def test_the_report_names_its_protocol(coco):
         (["--skeleton", "coco17"], "--skeleton is for --predictions"),
         (["--predictions", "p.json", "--device", "cpu"], "leave out --model, .*--device"),
         (["--predictions", "p.json", "--flip-test"], "leave out --model, .*--flip-test"),
-        (["--predictions", "p.json"], "there is no predictions file p.json"),
+        (
+            ["--predictions", "p.json", "--skeleton", "coco17"],
+            "there is no predictions file p.json",
+        ),
     ],
 )
 def test_options_that_would_do_nothing_are_refused(options, message):

@@ -1,6 +1,7 @@
 """The command line as a hostile or new user meets it."""
 
 import io
+import itertools
 import json
 import os
 import re
@@ -320,26 +321,25 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(
         write_image(tmp_path / "in" / f"{number}.png", PICTURE[: 40 + number])
     (tmp_path / "in/3.png").write_text("not yet a picture")
     command = ("in", "--save", "image,coco,csv")
-    written = []
+    calls = itertools.count()
 
     def interrupting(file, image):
-        if len(written) == 2:
+        if next(calls) == 2:
             os.kill(os.getpid(), kind)
         write_image(file, image)
-        written.append(os.path.basename(file))
 
     with monkeypatch.context() as patch:
         patch.setattr("hrnet.predicting.outputs.write_image", interrupting)
         result = predict(*command, "--out", "out")
     assert result.code == 130
     assert result.out == ""
-    # Of two that were written, those count that are in the journal.
+    # Of those that were written, those count that are in the journal.
     said = re.search(
         r"interrupted; (\d) pictures? of 5 are done; to go on, repeat the command with --resume\n$",
         result.err,
     )
     done = int(said[1])
-    assert done <= 2
+    assert done < 4
     assert not {"coco_results.json", "poses.csv"} & set(visible(tmp_path / "out"))
 
     result = predict(*command, "--out", "out", "--resume")

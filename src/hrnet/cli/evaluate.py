@@ -45,7 +45,8 @@ def evaluate(
     skeleton: Annotated[
         str | None,
         typer.Option(
-            help="What the keypoints of --predictions are: a name or a TOML file. [default: coco17]"
+            help="What the keypoints of --predictions are: a name, a TOML file, or data: what the "
+            "annotation file says. [default: data]"
         ),
     ] = None,
     save_predictions: Annotated[
@@ -64,6 +65,8 @@ def evaluate(
 
     from hrnet.cli.progress import progress_bar
     from hrnet.data.people import in_words
+    from hrnet.data.reading import read_skeleton
+    from hrnet.detection.coco_detections import passed_over_in_words
     from hrnet.errors import ConfigError
     from hrnet.evaluation.evaluate import evaluate as run
     from hrnet.evaluation.evaluate import evaluate_predictions
@@ -85,7 +88,7 @@ def evaluate(
                 "--predictions are evaluated as they are; leave out --model, --weights, --boxes, "
                 "--device and --flip-test"
             )
-        points = find_skeleton(skeleton or "coco17")
+        points = read_skeleton(data) if skeleton in (None, "data") else find_skeleton(skeleton)
         found = read_predictions(predictions, points)
         figures = evaluate_predictions(
             found, data, points, images=images, protocol=protocol.value, name=predictions.name
@@ -109,6 +112,8 @@ def evaluate(
     line = f"{about['model']} on {data}: {in_words(about)}"
     if boxes != "gt":
         line += f", {about['predictions']} detected boxes used"
+        if about["boxes_passed_over"]:
+            line += f" (passed over: {passed_over_in_words(about['boxes_passed_over'])})"
     if predictions is None:
         width, height = about["input_size"]
         line += (

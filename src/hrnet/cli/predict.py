@@ -36,8 +36,9 @@ def predict(
     boxes: Annotated[
         Path | None,
         typer.Option(
-            help="People's boxes in pixels: JSON {picture: [[x1, y1, x2, y2], ...]}, CSV "
-            "name,x1,y1,x2,y2[,score], or COCO detections."
+            help="People's boxes: JSON {picture: [[x1, y1, x2, y2], ...]} or CSV "
+            "name,x1,y1,x2,y2[,score], in pixels of the picture as shown, turned upright; or COCO "
+            "detections, in pixels of the picture as stored."
         ),
     ] = None,
     annotations: Annotated[
@@ -75,7 +76,8 @@ def predict(
     from rich.console import Console
     from rich.progress import Progress
 
-    from hrnet.detection.boxes_file import BoxesFile, image_ids
+    from hrnet.detection.boxes_file import BoxesFile, category_ids, image_ids
+    from hrnet.detection.coco_detections import passed_over_in_words
     from hrnet.errors import ConfigError
     from hrnet.images.sources import find_sources
     from hrnet.predicting.estimator import PoseEstimator
@@ -88,7 +90,8 @@ def predict(
     found = find_sources(sources, recursive=recursive, skip=out)
     identities = [source.identity for source in found]
     ids = image_ids(identities, annotations)
-    given = None if boxes is None else BoxesFile(boxes, identities, ids)
+    categories = None if annotations is None else category_ids(annotations)
+    given = None if boxes is None else BoxesFile(boxes, identities, ids, categories)
     estimator = PoseEstimator(model, weights=weights, device=device, flip_test=flip_test)
     outputs = Outputs(
         out,
@@ -111,6 +114,8 @@ def predict(
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     # Elsewhere than on a terminal it would leave an empty line.
     hidden = quiet or len(found) == 1 or not errors.is_terminal
+    if given is not None and given.passed_over:
+        errors.print(f"{boxes}: passed over {passed_over_in_words(given.passed_over)}")
     count = _Count(of=len(found))
     at_kill = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:

@@ -139,7 +139,7 @@ def pictures_and_categories(
         ) from None
 
 
-def read_skeleton(file: str | Path) -> Skeleton:
+def skeleton_in(file: str | Path) -> Skeleton:
     """The skeleton that the category of a file's people describes, see `skeleton_of_category`.
 
     Raises:

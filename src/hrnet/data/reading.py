@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from hrnet.data.coco import Protocol, read_coco
+from hrnet.data.coco import Protocol, read_coco, skeleton_in
 from hrnet.data.mpii import is_mpii, read_mpii
 from hrnet.data.people import People
-from hrnet.skeletons import Skeleton
+from hrnet.skeletons import Skeleton, load_skeleton
 
 
 def read_people(
@@ -29,3 +29,12 @@ def read_people(
     if is_mpii(file):
         return read_mpii(file, images).of_skeleton(skeleton, file)
     return read_coco(file, images, skeleton=skeleton, protocol=protocol)
+
+
+def read_skeleton(file: str | Path) -> Skeleton:
+    """The skeleton that an annotation file itself describes; MPII's list has MPII's.
+
+    Raises:
+        DataError: the file is missing or broken, or names no keypoints.
+    """
+    return load_skeleton("mpii16") if is_mpii(file) else skeleton_in(file)

@@ -11,11 +11,11 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from hrnet.detection.coco_detections import Box, read_detections
 from hrnet.errors import BoxError, DataError
 from hrnet.tables import read_json
 
 CSV_COLUMNS = ["name", "x1", "y1", "x2", "y2", "score"]
-PERSON = 1  # COCO's category
 
 # Errors of content that is JSON, but not what was expected.
 _WRONG = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
@@ -27,9 +27,12 @@ class BoxesFile:
     - JSON table {name: [[x1, y1, x2, y2], ...]}; a fifth number is the box's score;
     - CSV with the columns name, x1, y1, x2, y2 and perhaps score; a row with nothing but a name is
       a picture without people;
-    - COCO's detections [{image_id, bbox: [x, y, w, h], score, category_id}, ...], of which people
-      (category 1) count where there are several categories. With `file_name` in the rows, or
-      whatever tells pictures' ids, see `image_ids`. A picture without rows has nobody in it.
+    - COCO's detections [{image_id, bbox: [x, y, w, h], score, category_id}, ...], see
+      `hrnet.detection.coco_detections`. With `file_name` in the rows, or whatever tells pictures'
+      ids, see `image_ids`. A picture without rows has nobody in it.
+
+    COCO's are in the pixels of pictures as stored, the others in those of pictures as shown, turned
+    upright: what somebody measures is what is on the screen.
 
     A name is a picture's path or the end of one: `a.jpg`, `val/a.jpg`. The longest that fits
     counts.
@@ -38,17 +41,27 @@ class BoxesFile:
         file: the file; .csv is CSV, any other name JSON.
         pictures: absolute paths or URLs of all the pictures that will be asked for.
         ids: each one's id in COCO files, or None.
+        categories: of the data set's people, where an annotation file tells them.
+
+    Attributes:
+        upright: whether boxes are in the pixels of pictures turned upright.
+        passed_over: how many boxes do not count, by reason.
 
     Raises:
         BoxError: the file is missing, broken, in no such form, or about other pictures altogether.
     """
 
     def __init__(
-        self, file: Path, pictures: Sequence[str], ids: Sequence[int | None] | None = None
+        self,
+        file: Path,
+        pictures: Sequence[str],
+        ids: Sequence[int | None] | None = None,
+        categories: Collection[int] | None = None,
     ) -> None:
         self.file = file
-        self._coco = False
-        by_name, by_id = self._read()
+        self.upright = True
+        self.passed_over: Counter[str] = Counter()
+        by_name, by_id = self._read(categories)
         names = match_names(by_name, pictures)
         self._uses = Counter(names.values())
         self._names = names
@@ -59,7 +72,7 @@ class BoxesFile:
                 self._boxes[picture] = by_id[number]
             elif by_id and number is None and picture not in self._boxes:
                 self._unknown.add(picture)
-        if self._coco and not self._boxes and pictures and not self._unknown:
+        if not self.upright and not self._boxes and pictures and not self._unknown:
             raise BoxError(f"{file} has boxes for none of the {len(pictures)} pictures")
 
     def of(self, picture: str) -> ArrayLike:
@@ -74,7 +87,7 @@ class BoxesFile:
                 "annotation file that lists them"
             )
         if picture not in self._boxes:
-            if self._coco:
+            if not self.upright:
                 return []
             raise BoxError(f"{self.file} has no boxes for it")
         name = self._names.get(picture)
@@ -90,42 +103,28 @@ class BoxesFile:
             )
         return boxes
 
-    def _read(self) -> tuple[dict[str, Any], dict[int, list[list[float]]]]:
+    def _read(
+        self, categories: Collection[int] | None
+    ) -> tuple[dict[str, Any], dict[int, list[Box]]]:
         """Boxes by name and by id."""
         if self.file.suffix.lower() == ".csv":
             return self._read_csv(), {}
         content = read_json(self.file, "boxes file", BoxError)
         if isinstance(content, dict):
             return content, {}
+        self.upright = False
         try:
-            return self._read_coco(content)
+            if not content:
+                raise ValueError("there are no rows")
+            found = read_detections(content, categories)
         except _WRONG as error:
             raise BoxError(
                 f"{self.file} must be a table {{name: [[x1, y1, x2, y2], ...]}} or COCO's "
                 f"detections [{{image_id, bbox, score, category_id}}, ...]; "
                 f"{type(error).__name__}: {error}"
             ) from None
-
-    def _read_coco(self, rows: Any) -> tuple[dict[str, Any], dict[int, list[list[float]]]]:
-        self._coco = True
-        categories = {row.get("category_id", PERSON) for row in rows}
-        if not rows:
-            raise ValueError("there are no rows")
-        if len(categories) > 1 and PERSON not in categories:
-            raise ValueError(f"the categories are {sorted(categories)}, none of them {PERSON}")
-        by_name: dict[str, Any] = {}
-        by_id: dict[int, list[list[float]]] = {}
-        for row in rows:
-            if len(categories) > 1 and row.get("category_id", PERSON) != PERSON:
-                continue
-            x, y, width, height = map(float, row["bbox"])
-            # As the official code takes detections; only its annotations lose a pixel.
-            box = [x, y, x + width, y + height, float(row.get("score", 1.0))]
-            if "file_name" in row:
-                by_name.setdefault(str(row["file_name"]), []).append(box)
-            else:
-                by_id.setdefault(int(row["image_id"]), []).append(box)
-        return by_name, by_id
+        self.passed_over = found.passed_over
+        return dict(found.by_name), found.by_id
 
     def _read_csv(self) -> dict[str, Any]:
         boxes: dict[str, Any] = {}
@@ -211,6 +210,22 @@ def image_ids(pictures: Sequence[str], annotations: Path | None = None) -> list[
     if uses > 1:
         raise DataError(f"{annotations} lists {name}, and {uses} pictures are called that")
     return [table[names[picture]] if picture in names else None for picture in pictures]
+
+
+def category_ids(annotations: Path) -> set[int] | None:
+    """The ids of a COCO annotation file's categories; None where it lists none.
+
+    Raises:
+        DataError: the file is missing or broken.
+    """
+    content = read_json(annotations, "annotation file")
+    try:
+        return {int(category["id"]) for category in content.get("categories") or ()} or None
+    except _WRONG as error:
+        raise DataError(
+            f"{annotations} is not a COCO annotation file ({type(error).__name__}: {error}); its "
+            "categories need an id"
+        ) from None
 
 
 def _plain(name: str) -> str:

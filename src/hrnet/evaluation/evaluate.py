@@ -229,6 +229,7 @@ def _evaluate(
             "annotations": len(content["annotations"] if isinstance(content, dict) else content),
             **people.counts(),
             "predictions": len(predictions),
+            "boxes_passed_over": dict(predictions.passed_over),
             "people_without_prediction": int((~found).sum()),
             "protocol": protocol,
             "oks_nms": nms,

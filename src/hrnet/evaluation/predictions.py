@@ -1,7 +1,8 @@
 """Predictions to evaluate: made here with boxes given, or elsewhere, as a COCO results file."""
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from hrnet.data.coco import SCALE_UNIT
 from hrnet.data.people import People
-from hrnet.detection import LARGEST, SMALLEST
+from hrnet.detection import LARGEST
+from hrnet.detection.coco_detections import read_detections
 from hrnet.errors import BoxError, DataError
 from hrnet.geometry import crop_regions
 from hrnet.predicting.estimator import PoseEstimator
@@ -31,7 +33,6 @@ Progress = Callable[[int, int], None]
 NOBODY = -1
 # For likeness where a skeleton has no sigmas: between COCO's for shoulders and for hips.
 TYPICAL_SIGMA = 0.09
-ROUNDING = 1e-3  # that a detector's score may be over 1 by
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Predictions:
             padding included; None where a file does not say.
         boxes: (D, 4) float64 x1, y1, x2, y2 without padding; None where a file does not say.
         annotation_ids: (D,) int64 of whom the box is; None for detected boxes.
+        passed_over: how many rows of the boxes file do not count, by reason.
     """
 
     image_ids: NDArray[np.int64]
@@ -54,6 +56,7 @@ class Predictions:
     regions: NDArray[np.float64] | None = None
     boxes: NDArray[np.float64] | None = None
     annotation_ids: NDArray[np.int64] | None = None
+    passed_over: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -166,23 +169,17 @@ def predict_detections(
         ImageError: a picture is missing or broken.
     """
     rows = read_json(Path(detections), "detections file")
-    boxes: dict[int, list[list[float]]] = {}
     try:
-        for row in rows:
-            x, y, width, height = map(float, row["bbox"])
-            if row["image_id"] not in pictures or row["category_id"] not in categories:
-                continue
-            score = float(row["score"])
-            if not 0 <= score <= 1 + ROUNDING:  # cut to 1, they would all rank alike
-                raise ValueError(f"the score {score:g} is not between 0 and 1")
-            if min(width, height) >= SMALLEST:
-                box = [x, y, x + width, y + height, min(1.0, score)]
-                boxes.setdefault(row["image_id"], []).append(box)
+        detected = read_detections(rows, categories)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{detections} is not a COCO detections file ({type(error).__name__}: {error}); it "
             "needs rows with image_id, category_id, bbox and score"
         ) from None
+    boxes = {id_: of_one for id_, of_one in detected.by_id.items() if id_ in pictures}
+    passed_over = detected.passed_over
+    if other := sum(len(of_one) for id_, of_one in detected.by_id.items() if id_ not in pictures):
+        passed_over["of another picture"] = other
     if not boxes:
         known = ", ".join(map(str, sorted(categories)))
         raise DataError(
@@ -194,7 +191,9 @@ def predict_detections(
     image_ids = np.repeat(list(boxes), [len(of_one) for of_one in boxes.values()])
     corners = np.concatenate([of_one[:, :4] for _, of_one in by_picture])
     regions = _padded(estimator, corners)
-    return Predictions(image_ids.astype(np.int64), keypoints, scores, regions, corners)
+    return Predictions(
+        image_ids.astype(np.int64), keypoints, scores, regions, corners, passed_over=passed_over
+    )
 
 
 def survivors(predictions: Predictions, skeleton: Skeleton, nms: NMS) -> NDArray[np.int64]:

@@ -49,6 +49,7 @@ def predict_folder(
         boxes: of the people in the pictures; without them a picture is the detector's.
         annotations: the file that gave the pictures their ids, for an error.
     """
+    upright = boxes is None or boxes.upright
     pictures: list[Picture] = []
     for source in sources:
         if outputs.is_done(source):
@@ -58,7 +59,7 @@ def predict_folder(
             if outputs.image_id(source) is None:
                 raise BoxError(f"{annotations} does not list it")
             own = None if boxes is None else boxes.of(source.identity)
-            pictures.append(Picture(source.content(), own, upright=True, key=source))
+            pictures.append(Picture(source.content(), own, upright=upright, key=source))
         except HRNetError as error:
             yield Done(source, error=error)
 

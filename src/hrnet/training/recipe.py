@@ -10,7 +10,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hrnet.data.augmentation import Augmentation
-from hrnet.data.coco import Protocol, read_skeleton
+from hrnet.data.coco import Protocol
+from hrnet.data.reading import read_skeleton
 from hrnet.errors import ConfigError
 from hrnet.skeletons import find_skeleton
 from hrnet.tables import merged, nearest_names, read_table, validate
