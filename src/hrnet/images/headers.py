@@ -1,5 +1,5 @@
-"""What a picture file says of itself before it is decoded: format, size, and whether its end is
-there.
+"""What a picture file says of itself before it is decoded: format, size, how it is to be turned,
+and whether its end is there.
 
 OpenCV decodes some cut-off files without complaint (they come out half grey), and a few bytes may
 declare gigapixels: both are to be refused first.
@@ -9,12 +9,17 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from hrnet.errors import ImageError
+
+BEGINNING = 1 << 16  # bytes of a JPEG that mostly hold its size and orientation
 ORIENTATION_TAG = 274  # of TIFF, and of the EXIF data inside other formats
 
 # In a JPEG, 0xff 0x00 and the restart markers are part of a scan; 0xff may pad a marker.
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 _PNM = re.compile(rb"P[1-6](?:\s|#[^\r\n]*[\r\n])+(\d+)(?:\s|#[^\r\n]*[\r\n])+(\d+)")
+_EXIF = b"Exif\0\0"
 _JP2_SIZE = re.compile(rb"\xff\x4f\xff\x51....(.{16})", re.DOTALL)
 
 Size = tuple[int, int] | None
@@ -22,12 +27,35 @@ Size = tuple[int, int] | None
 
 @dataclass(frozen=True)
 class Header:
-    """The format's name, width and height in pixels as stored (None: the file does not say), and
-    whether the file goes on to the picture's end."""
+    """The format's name, width and height in pixels as stored (None: the file does not say),
+    whether the file goes on to the picture's end, and EXIF's orientation, 1 to 8, by which the
+    stored pixels are to be turned upright."""
 
     format: str
     size: Size
     whole: bool = True
+    orientation: int = 1
+
+
+def size_and_orientation(file: Path) -> tuple[tuple[int, int], int]:
+    """(width, height) of a picture file as stored, and its orientation, 1 to 8 (see
+    `hrnet.images.orientation`), by its header.
+
+    Raises:
+        ImageError: the file is missing or no picture.
+    """
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(BEGINNING)
+            header = read_header(data)
+            # Other formats may have the orientation behind the pixels.
+            if header is not None and (header.format != "JPEG" or header.size is None):
+                header = read_header(data + stream.read())
+    except FileNotFoundError:
+        raise ImageError(f"there is no picture {file}") from None
+    if header is None or header.size is None:
+        raise ImageError(f"{file} is not a picture, or its size cannot be read")
+    return header.size, header.orientation
 
 
 def read_header(data: bytes) -> Header | None:
@@ -50,7 +78,8 @@ def _read_header(data: bytes) -> Header | None:
     if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         tags = _tiff_tags(data)
         sides = [tags[tag][0] for tag in (256, 257) if tag in tags]
-        return Header("TIFF", (sides[0], sides[1]) if len(sides) == 2 else None)
+        size = (sides[0], sides[1]) if len(sides) == 2 else None
+        return Header("TIFF", size, orientation=_orientation(tags))
     if data[4:8] == b"ftyp":
         return _heif(data)
     if data.startswith((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")):
@@ -71,7 +100,7 @@ def _read_header(data: bytes) -> Header | None:
 def as_stored(data: bytes) -> bytes:
     """A TIFF without its orientation, which OpenCV's flags do not switch off."""
     tag = _tiff_tags(data).get(ORIENTATION_TAG)
-    if tag is None:
+    if tag is None or tag[0] == 1:
         return data
     _, position, form = tag
     changed = bytearray(data)
@@ -79,19 +108,9 @@ def as_stored(data: bytes) -> bytes:
     return bytes(changed)
 
 
-def avif_turns(data: bytes) -> tuple[int, int | None]:
-    """How an AVIF is to be turned upright, which OpenCV leaves to others: quarter turns to the
-    left, then what to mirror: rows (0), columns (1) or nothing (None)."""
-    turns, mirror = 0, None
-    try:
-        for name, body in _properties(data):
-            if name == b"irot":
-                turns = body[0] & 3
-            elif name == b"imir":
-                mirror = body[0] & 1
-    except (struct.error, IndexError):
-        return 0, None
-    return turns, mirror
+def known_orientation(value: object) -> int:
+    """What stands for an orientation, where that is one; else 1."""
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _largest(sizes: list[tuple[int, int]]) -> Size:
@@ -101,32 +120,40 @@ def _largest(sizes: list[tuple[int, int]]) -> Size:
 def _png(data: bytes) -> Header:
     """What follows the last chunk does not count."""
     size = struct.unpack_from(">II", data, 16)
-    position = 8
+    position, orientation = 8, 1
     while position + 12 <= len(data):  # length, name and checksum are 12 bytes
-        if data[position + 4 : position + 8] == b"IEND":
-            return Header("PNG", size)
-        position += 12 + int.from_bytes(data[position : position + 4], "big")
-    return Header("PNG", size, whole=False)
+        length = int.from_bytes(data[position : position + 4], "big")
+        name = data[position + 4 : position + 8]
+        if name == b"IEND":
+            return Header("PNG", size, orientation=orientation)
+        if name == b"eXIf":
+            orientation = _exif_orientation(data[position + 8 : position + 8 + length])
+        position += 12 + length
+    return Header("PNG", size, whole=False, orientation=orientation)
 
 
 def _jpeg(data: bytes) -> Header:
     """Segments are skipped by their length, as the EXIF data may hold a whole small JPEG; what
     follows the end does not count, as telephones put a film there."""
-    size = None
+    size, orientation, whole = None, None, False
     position = 2
     while match := _JPEG_MARKER.search(data, position):
         marker, position = match[1][0], match.end()
         if marker == 0xD9:
-            return Header("JPEG", size)
+            whole = True
+        if marker == 0xD9 or (marker == 0xDA and whole):
+            break
+        length = int.from_bytes(data[position : position + 2], "big")
+        if marker == 0xE1 and orientation is None and data[position + 2 : position + 8] == _EXIF:
+            orientation = _exif_orientation(data[position + 2 : position + length])
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and size is None:
             frame = data[position + 3 : position + 7]
             if len(frame) == 4:
                 height, width = struct.unpack(">HH", frame)
                 size = width, height
-                if data.endswith(b"\xff\xd9"):  # the end, as nearly always: no need to search
-                    return Header("JPEG", size)
-        position += int.from_bytes(data[position : position + 2], "big")
-    return Header("JPEG", size, whole=False)
+                whole = data.endswith(b"\xff\xd9")  # as nearly always: no need to search
+        position += length
+    return Header("JPEG", size, whole, orientation or 1)
 
 
 def _webp(data: bytes) -> Header:
@@ -134,12 +161,22 @@ def _webp(data: bytes) -> Header:
     kind = data[12:16]
     if kind == b"VP8X":
         sides = int.from_bytes(data[24:27], "little"), int.from_bytes(data[27:30], "little")
-        return Header("WebP", (sides[0] + 1, sides[1] + 1), whole)
+        return Header("WebP", (sides[0] + 1, sides[1] + 1), whole, _webp_orientation(data))
     if kind == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, 21)
         return Header("WebP", ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1), whole)
     width, height = struct.unpack_from("<HH", data, 26)
     return Header("WebP", (width & 0x3FFF, height & 0x3FFF), whole)
+
+
+def _webp_orientation(data: bytes) -> int:
+    position = 12
+    while position + 8 <= len(data):
+        length = int.from_bytes(data[position + 4 : position + 8], "little")
+        if data[position : position + 4] == b"EXIF":
+            return _exif_orientation(data[position + 8 : position + 8 + length])
+        position += 8 + length + length % 2
+    return 1
 
 
 def _gif(data: bytes) -> Header:
@@ -172,6 +209,18 @@ def _end_of_blocks(data: bytes, position: int) -> int:
     return position + 1
 
 
+def _exif_orientation(exif: bytes) -> int:
+    """EXIF data are a TIFF without pixels; broken ones say nothing, and do not spoil a picture."""
+    try:
+        return _orientation(_tiff_tags(exif.removeprefix(_EXIF)))
+    except (struct.error, IndexError):
+        return 1
+
+
+def _orientation(tags: dict[int, tuple[int, int, str]]) -> int:
+    return known_orientation(tags.get(ORIENTATION_TAG, (1,))[0])
+
+
 def _tiff_tags(data: bytes) -> dict[int, tuple[int, int, str]]:
     """Whole numbers of the first page: value, where it stands, and how (for `struct`)."""
     order = "<" if data.startswith(b"I") else ">"
@@ -200,7 +249,22 @@ def _heif(data: bytes) -> Header:
         return Header("HEIC" if brands & known else "MP4", None)
     properties = _properties(data, every=True)
     sizes = [struct.unpack_from(">II", body, 4) for name, body in properties if name == b"ispe"]
-    return Header("AVIF", _largest(sizes))
+    return Header("AVIF", _largest(sizes), orientation=_avif_orientation(data))
+
+
+def _avif_orientation(data: bytes) -> int:
+    """Of its quarter turns to the left (irot), and what is mirrored then (imir): rows or columns.
+    Its EXIF data do not count."""
+    turns, mirror = 0, None
+    try:
+        for name, body in _properties(data):
+            if name == b"irot":
+                turns = body[0] & 3
+            elif name == b"imir":
+                mirror = body[0] & 1
+    except (struct.error, IndexError):
+        return 1
+    return {None: (1, 8, 3, 6), 0: (4, 5, 2, 7), 1: (2, 7, 4, 5)}[mirror][turns]
 
 
 def _properties(data: bytes, *, every: bool = False) -> Iterator[tuple[bytes, bytes]]:
