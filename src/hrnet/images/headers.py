@@ -5,6 +5,7 @@ OpenCV decodes some cut-off files without complaint (they come out half grey), a
 declare gigapixels: both are to be refused first.
 """
 
+import math
 import re
 import struct
 from collections.abc import Iterator
@@ -20,6 +21,11 @@ ORIENTATION_TAG = 274  # of TIFF, and of the EXIF data inside other formats
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 _PNM = re.compile(rb"P[1-6](?:\s|#[^\r\n]*[\r\n])+(\d+)(?:\s|#[^\r\n]*[\r\n])+(\d+)")
 _EXIF = b"Exif\0\0"
+# Olympus, Panasonic, Fujifilm, Minolta, Sigma; Canon's older form has its mark further on.
+_RAW = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"\0MRM", b"FOVb")
+_CAMERA_RAW = "camera raw"
+_SIDES, _DNG_VERSION, _REDUCED, _SUBFILES = (256, 257), 50706, 254, 330  # TIFF's tags
+_WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # TIFF's kinds, for struct
 _JP2_SIZE = re.compile(rb"\xff\x4f\xff\x51....(.{16})", re.DOTALL)
 
 Size = tuple[int, int] | None
@@ -77,9 +83,13 @@ def _read_header(data: bytes) -> Header | None:
         return _gif(data)
     if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         tags = _tiff_tags(data)
-        sides = [tags[tag][0] for tag in (256, 257) if tag in tags]
+        if _is_raw(data, tags):
+            return Header(_CAMERA_RAW, None)
+        sides = [tags[tag][0] for tag in _SIDES if tag in tags]
         size = (sides[0], sides[1]) if len(sides) == 2 else None
         return Header("TIFF", size, orientation=_orientation(tags))
+    if data.startswith(_RAW) or data[6:14] == b"HEAPCCDR":
+        return Header(_CAMERA_RAW, None)
     if data[4:8] == b"ftyp":
         return _heif(data)
     if data.startswith((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")):
@@ -221,29 +231,58 @@ def _orientation(tags: dict[int, tuple[int, int, str]]) -> int:
     return known_orientation(tags.get(ORIENTATION_TAG, (1,))[0])
 
 
-def _tiff_tags(data: bytes) -> dict[int, tuple[int, int, str]]:
-    """Whole numbers of the first page: value, where it stands, and how (for `struct`)."""
+def _tiff_tags(data: bytes, start: int | None = None) -> dict[int, tuple[int, int, str]]:
+    """Whole numbers of a directory, by default the first page's: value (of several the first, or
+    where they are), where it stands, and how (for `struct`)."""
     order = "<" if data.startswith(b"I") else ">"
     big = 43 in data[2:4]
     position: int
     (position,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+    position = position if start is None else start
     (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, position)
     position += 8 if big else 2
     tags: dict[int, tuple[int, int, str]] = {}
     for number in range(min(count, 1000)):
         entry = position + number * (20 if big else 12)
         tag, kind = struct.unpack_from(order + "HH", data, entry)
-        if kind in (3, 4, 16) and tag not in tags:
-            form = order + {3: "H", 4: "I", 16: "Q"}[kind]
+        if kind in _WHOLE_NUMBERS and tag not in tags:
+            form = order + _WHOLE_NUMBERS[kind]
             where = entry + (12 if big else 8)
             tags[tag] = (*struct.unpack_from(form, data, where), where, form)
     return tags
+
+
+def _is_raw(data: bytes, tags: dict[int, tuple[int, int, str]]) -> bool:
+    """Whether what OpenCV would read, the first page, is only a thumbnail of what a camera's sensor
+    saw, which is in a subfile. In a pyramid the subfiles are smaller than the first page."""
+    if data[4:12] == b"\x10\0\0\0CR\2\0" or _DNG_VERSION in tags:
+        return True
+    if _SUBFILES not in tags or 43 in data[2:4]:  # no raw is so large
+        return False
+    if tags.get(_REDUCED, (0,))[0] & 1:
+        return True
+    start, where, form = tags[_SUBFILES]
+    try:
+        (count,) = struct.unpack_from(form, data, where - 4)
+        starts = (start,)
+        if count != 1:
+            starts = struct.unpack_from(f"{form[0]}{min(count, 100)}I", data, start)
+        subfiles = [_tiff_tags(data, at) for at in starts]
+    except struct.error:  # where there are none, the first page is all
+        return False
+    return any(_pixels(subfile) > _pixels(tags) for subfile in subfiles)
+
+
+def _pixels(tags: dict[int, tuple[int, int, str]]) -> int:
+    return math.prod(tags.get(tag, (0,))[0] for tag in _SIDES)
 
 
 def _heif(data: bytes) -> Header:
     """AVIF, and its relatives that OpenCV does not read."""
     length = int.from_bytes(data[:4], "big")
     brands = {data[8:12], *(data[i : i + 4] for i in range(16, min(length, 200), 4))}
+    if b"crx " in brands:  # Canon's newer form
+        return Header(_CAMERA_RAW, None)
     if not brands & {b"avif", b"avis"}:
         known = {b"heic", b"heix", b"hevc", b"mif1", b"msf1"}
         return Header("HEIC" if brands & known else "MP4", None)

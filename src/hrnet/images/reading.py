@@ -23,7 +23,7 @@ from hrnet.images.orientation import UPRIGHT, turn_upright
 MAX_PIXELS = 200_000_000  # 600 MB as RGB: larger than any camera's, smaller than a memory
 MAX_PIXELS_VARIABLE = "HRNET_MAX_PIXELS"
 MAX_DOWNLOAD = 200_000_000  # bytes
-UNREADABLE = {"HEIC", "JPEG XL", "MP4"}  # that OpenCV has no decoder for
+UNREADABLE = {"HEIC", "JPEG XL", "MP4", "camera raw"}  # that OpenCV has no decoder for
 
 _REDUCED = {  # largest first
     8: cv2.IMREAD_REDUCED_COLOR_8,
