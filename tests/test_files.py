@@ -1,4 +1,6 @@
+import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,44 @@ def test_files_have_the_usual_permissions(tmp_path):
     with atomic_write(written):
         pass
     assert stat.S_IMODE(written.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_the_umask_is_applied_without_being_touched(tmp_path, monkeypatch, umask, mode):
+    """It is the whole process's: while it is changed, other threads' files get other permissions,
+    as did 32 of 20,000 when four threads wrote."""
+    before = os.umask(umask)
+    try:
+        with monkeypatch.context() as patched, ThreadPoolExecutor(4) as pool:
+            patched.setattr(os, "umask", lambda _: pytest.fail("the umask was changed"))
+
+            def write(number):
+                with atomic_write(tmp_path / f"{number}.txt") as temporary:
+                    modes = stat.S_IMODE(temporary.stat().st_mode)
+                    temporary.write_text("new")
+                (tmp_path / f"{number}.other").touch()
+                return modes
+
+            assert set(pool.map(write, range(200))) == {mode}
+    finally:
+        os.umask(before)
+    files = list(tmp_path.iterdir())
+    assert len(files) == 400
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {mode}
+
+
+def test_a_file_replaces_one_of_other_permissions_and_never_a_file_beside_it(tmp_path, monkeypatch):
+    file, beside = tmp_path / "b.txt", tmp_path / ".00.txt"
+    file.touch(0o600)
+    beside.write_text("another's")
+    monkeypatch.setattr("secrets.token_hex", lambda _: "00")
+    with pytest.raises(FileExistsError, match="b.txt"), atomic_write(file):
+        pass
+    assert beside.read_text() == "another's"
+    beside.unlink()
+    with atomic_write(file):
+        pass
+    assert stat.S_IMODE(file.stat().st_mode) != 0o600
 
 
 def test_hrnet_home_is_the_cache_folder(tmp_path, monkeypatch):

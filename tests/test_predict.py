@@ -465,10 +465,10 @@ def test_an_out_below_a_file_is_refused(predict, picture):
 def test_an_out_that_cannot_be_written_to_is_refused_by_the_results_name(
     predict, picture, monkeypatch
 ):
-    def denied(dir, prefix, suffix):  # the tests may run as root, who may write anywhere
-        raise PermissionError(13, "Permission denied", f"{dir}/.x7k2{suffix}")
+    def denied(self, *_, **__):  # the tests may run as root, who may write anywhere
+        raise PermissionError(13, "Permission denied", str(self))
 
-    monkeypatch.setattr("tempfile.mkstemp", denied)
+    monkeypatch.setattr("pathlib.Path.touch", denied)
     result = predict("a.png", "--out", "out")
     refused(result, f"cannot read or write {os.path.join('out', 'a.png')}: Permission denied")
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,21 +15,17 @@ from hrnet.errors import ConfigError
 def atomic_write(file: str | Path) -> Iterator[Path]:
     """A path beside `file` to write to, renamed to `file` if the block ends well.
 
-    The folder is made if need be.
+    The folder is made if need be. The file has the permissions that the umask leaves to new ones.
     """
     file = Path(file)
+    temporary = file.parent / f".{secrets.token_hex(8)}{file.suffix}"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=file.suffix)
+        temporary.touch(0o666, exist_ok=False)
     except OSError as error:  # whose file name is one that nobody gave
         raise OSError(error.errno, error.strerror, str(file)) from None
-    os.close(descriptor)
-    temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp's files are private
         temporary.replace(file)
     finally:
         with suppress(FileNotFoundError):

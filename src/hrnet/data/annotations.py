@@ -9,12 +9,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from hrnet.errors import ConfigError, DataError, ImageError
+from hrnet.errors import ConfigError, DataError
 from hrnet.files import atomic_write
-from hrnet.images.headers import read_header
 from hrnet.tables import read_json
-
-BEGINNING = 1 << 16  # bytes of a picture file that mostly hold its size
 
 Entry = dict[str, Any]
 
@@ -135,22 +132,3 @@ def _link(images: Path, folder: Path, name: str) -> str:
             link.symlink_to(os.path.relpath(real, images.resolve()), target_is_directory=True)
             return f"{link.name}/"
         number += 1
-
-
-def picture_size(file: Path) -> tuple[int, int]:
-    """Width and height of a picture file as stored, by its header.
-
-    Raises:
-        ImageError: the file is missing or no picture.
-    """
-    try:
-        with file.open("rb") as stream:
-            start = stream.read(BEGINNING)
-            header = read_header(start)
-            if header is not None and header.size is None:  # a long preamble
-                header = read_header(start + stream.read())
-    except FileNotFoundError:
-        raise ImageError(f"there is no picture {file}") from None
-    if header is None or header.size is None:
-        raise ImageError(f"{file} is not a picture, or its size cannot be read")
-    return header.size

@@ -11,12 +11,19 @@ from numpy.typing import NDArray
 from hrnet.downloads import read_url
 from hrnet.errors import ConfigError, ImageError
 from hrnet.files import atomic_write
-from hrnet.images.headers import Header, as_stored, avif_turns, read_header
+from hrnet.images.headers import (
+    ORIENTATION_TAG,
+    Header,
+    as_stored,
+    known_orientation,
+    read_header,
+)
+from hrnet.images.orientation import UPRIGHT, turn_upright
 
 MAX_PIXELS = 200_000_000  # 600 MB as RGB: larger than any camera's, smaller than a memory
 MAX_PIXELS_VARIABLE = "HRNET_MAX_PIXELS"
 MAX_DOWNLOAD = 200_000_000  # bytes
-UNREADABLE = {"HEIC", "JPEG XL", "MP4"}  # that OpenCV has no decoder for
+UNREADABLE = {"HEIC", "JPEG XL", "MP4", "camera raw"}  # that OpenCV has no decoder for
 
 _REDUCED = {  # largest first
     8: cv2.IMREAD_REDUCED_COLOR_8,
@@ -47,22 +54,37 @@ def read_image(
             2^30). It is refused by what its file declares, before it is decoded.
         DownloadError: the URL cannot be read.
     """
-    if color not in ("rgb", "bgr"):
-        raise ImageError(f"there is no order of channels {color!r}; give 'rgb' or 'bgr'")
-    if isinstance(source, np.ndarray):
-        return _from_array(source, color)
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return _decode(bytes(source), "the picture", orient)
-    if is_url(source):
-        return _decode(read_url(source, max_bytes=MAX_DOWNLOAD), source, orient)
-    if isinstance(source, (str, Path)):
-        return _decode(_read_file(source), str(source), orient)
-    if hasattr(source, "convert") and hasattr(source, "getexif"):  # PIL, without importing it
-        return _from_pil(source, orient)
-    raise ImageError(
-        f"a picture cannot be a {type(source).__name__}; give a path, bytes, a PIL image or an "
-        "array"
-    )
+    return _read(source, color, orient)[0]
+
+
+def read_oriented(
+    source: ImageSource, *, color: Literal["rgb", "bgr"] = "rgb"
+) -> tuple[Image, int]:
+    """`read_image`'s upright picture, and the orientation, 1 to 8, that it was turned by: with
+    `hrnet.images.orientation`, what is found in it can be given in the pixels as stored. Arrays
+    have 1.
+
+    Raises:
+        ImageError, DownloadError: as `read_image`.
+    """
+    return _read(source, color, orient=True)
+
+
+def decode_image(data: bytes, *, max_pixels: int, orient: bool = True) -> Image:
+    """An encoded picture as (H, W, 3) uint8 RGB, for callers who do not trust where it is from: no
+    path, URL or environment variable counts. It is `read_image` but for that.
+
+    Args:
+        data: the bytes of a file.
+        max_pixels: a picture that declares more is refused before it is decoded.
+        orient: turn it upright where its EXIF data say how.
+
+    Raises:
+        ImageError: it is empty, not a picture, cut off, or larger.
+    """
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise ImageError(f"a {type(data).__name__} is no encoded picture; give its bytes")
+    return _decode(bytes(data), "the picture", orient, max_pixels)[0]
 
 
 def read_stored(file: str | Path, shrink: float = 1.0) -> tuple[Image, int]:
@@ -90,7 +112,7 @@ def read_stored(file: str | Path, shrink: float = 1.0) -> tuple[Image, int]:
     factor = 1
     if header.format == "JPEG":  # OpenCV decodes others wholly, then resizes
         factor = next((factor for factor in _REDUCED if factor <= shrink), 1)
-    image = _imdecode(data, where, header, _REDUCED.get(factor, cv2.IMREAD_COLOR), orient=False)
+    image = _imdecode(data, where, header, _REDUCED.get(factor, cv2.IMREAD_COLOR))
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGBA), dtype=np.uint8), factor
 
 
@@ -121,6 +143,25 @@ def is_url(source: object) -> bool:
     return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
 
 
+def _read(source: ImageSource, color: str, orient: bool) -> tuple[Image, int]:
+    if color not in ("rgb", "bgr"):
+        raise ImageError(f"there is no order of channels {color!r}; give 'rgb' or 'bgr'")
+    if isinstance(source, np.ndarray):
+        return _from_array(source, color), UPRIGHT
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _decode(bytes(source), "the picture", orient)
+    if is_url(source):
+        return _decode(read_url(source, max_bytes=MAX_DOWNLOAD), source, orient)
+    if isinstance(source, (str, Path)):
+        return _decode(_read_file(source), str(source), orient)
+    if hasattr(source, "convert") and hasattr(source, "getexif"):  # PIL, without importing it
+        return _from_pil(source, orient)
+    raise ImageError(
+        f"a picture cannot be a {type(source).__name__}; give a path, bytes, a PIL image or an "
+        "array"
+    )
+
+
 def _from_array(array: NDArray[Any], color: str) -> Image:
     shape = array.shape
     if array.ndim == 2:
@@ -142,22 +183,22 @@ def _from_array(array: NDArray[Any], color: str) -> Image:
     return np.ascontiguousarray(array)
 
 
-def _from_pil(source: Any, orient: bool) -> Image:
-    from PIL import ImageOps
-
+def _from_pil(source: Any, orient: bool) -> tuple[Image, int]:
     if source.mode in ("I", "F"):  # their range is anybody's guess; PIL would clip it to 0-255
         raise ImageError(
             f"a PIL image of mode {source.mode} is not supported; convert it to RGB, 0-255"
         )
     width, height = source.size
     _check_size(width, height, "the PIL image")
-    try:  # PIL reads a file's pixels only now
-        upright = ImageOps.exif_transpose(source) if orient else source
-        sixteen_bits = upright.mode.startswith("I;16")
-        array = np.asarray(upright) if sixteen_bits else np.array(upright.convert("RGB"))
+    try:
+        source.load()  # which turns a TIFF, and takes its orientation away
+        orientation = known_orientation(source.getexif().get(ORIENTATION_TAG))
+        sixteen_bits = source.mode.startswith("I;16")
+        array = np.asarray(source) if sixteen_bits else np.array(source.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"the PIL image cannot be read: {error}") from None
-    return _from_array(array.astype(np.uint16) if sixteen_bits else array, "rgb")
+    image = _from_array(array.astype(np.uint16) if sixteen_bits else array, "rgb")
+    return turn_upright(image, orientation) if orient else image, orientation
 
 
 def _read_file(source: str | Path) -> bytes:
@@ -172,13 +213,16 @@ def _read_file(source: str | Path) -> bytes:
         raise ImageError(f"{str(source)!r} cannot be read: {error}") from None
 
 
-def _decode(data: bytes, where: str, orient: bool) -> Image:
-    header = _checked_header(data, where)
-    image = _imdecode(data, where, header, cv2.IMREAD_COLOR, orient)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+def _decode(
+    data: bytes, where: str, orient: bool, max_pixels: int | None = None
+) -> tuple[Image, int]:
+    header = _checked_header(data, where, max_pixels)
+    image = _imdecode(data, where, header, cv2.IMREAD_COLOR)
+    rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    return turn_upright(rgb, header.orientation) if orient else rgb, header.orientation
 
 
-def _checked_header(data: bytes, where: str) -> Header:
+def _checked_header(data: bytes, where: str, max_pixels: int | None = None) -> Header:
     if not data:
         raise ImageError(f"{where} is empty")
     header = read_header(data)
@@ -192,28 +236,21 @@ def _checked_header(data: bytes, where: str) -> Header:
         )
     if header.size is None:  # it would be decoded whatever it costs
         raise _broken(where, header)
-    _check_size(*header.size, where)
+    _check_size(*header.size, where, max_pixels)
     return header
 
 
-def _imdecode(data: bytes, where: str, header: Header, flags: int, orient: bool) -> Image:
-    """The picture as OpenCV has it, BGR."""
-    if not orient:
-        flags |= cv2.IMREAD_IGNORE_ORIENTATION
-    if header.format == "TIFF" and not orient:
+def _imdecode(data: bytes, where: str, header: Header, flags: int) -> Image:
+    """The picture as OpenCV has it, BGR, and as stored: what OpenCV turns depends on its version
+    and the format."""
+    if header.format == "TIFF":
         data = as_stored(data)
-    if header.format == "AVIF":
-        flags |= cv2.IMREAD_IGNORE_ORIENTATION  # turned below
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:
         raise _broken(where, header) from None
     if image is None:
         raise _broken(where, header)
-    if header.format == "AVIF" and orient:
-        turns, mirror = avif_turns(data)
-        image = np.rot90(image, turns)
-        image = image if mirror is None else np.flip(image, mirror)
     return np.asarray(image, dtype=np.uint8)
 
 
@@ -223,12 +260,16 @@ def _broken(where: str, header: Header) -> ImageError:
     )
 
 
-def _check_size(width: int, height: int, where: str) -> None:
-    limit = _max_pixels()
+def _check_size(width: int, height: int, where: str, max_pixels: int | None = None) -> None:
+    limit = _max_pixels() if max_pixels is None else max_pixels
     if width * height > limit:
         raise ImageError(
-            f"{where} has {width} x {height} pixels, more than {limit:,}; make it smaller, or "
-            f"raise the limit by the environment variable {MAX_PIXELS_VARIABLE}"
+            f"{where} has {width} x {height} pixels, more than {limit:,}; make it smaller"
+            + (
+                f", or raise the limit by the environment variable {MAX_PIXELS_VARIABLE}"
+                if max_pixels is None
+                else ""
+            )
         )
 
 

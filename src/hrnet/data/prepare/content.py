@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from hrnet.data.annotations import picture_size
 from hrnet.data.people import People
+from hrnet.images import size_and_orientation
 from hrnet.skeletons import Skeleton
 
 
@@ -26,7 +26,7 @@ def coco_content(
     annotations = []
     for i, name in enumerate(names):
         if name not in images:
-            width, height = picture_size(people.files[i])
+            (width, height), _ = size_and_orientation(people.files[i])
             image_id = int(people.image_ids[i])
             images[name] = {"id": image_id, "file_name": name, "width": width, "height": height}
         x1, y1, x2, y2 = people.boxes[i].tolist()

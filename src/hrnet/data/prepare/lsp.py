@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.annotations import link_pictures, picture_size, write_annotations
+from hrnet.data.annotations import link_pictures, write_annotations
 from hrnet.data.mat import read_mat
 from hrnet.data.people import AREA_OF_BOX, UNLABELLED, People, extent_boxes
 from hrnet.data.prepare.content import coco_content
 from hrnet.errors import DataError
+from hrnet.images import size_and_orientation
 from hrnet.skeletons import load_skeleton
 
 SKELETON = "lsp14"  # whose keypoints are in the order of joints.mat
@@ -103,7 +104,7 @@ def _read_joints(file: Path) -> tuple[NDArray[np.float64], bool]:
 def _people(rows: list[tuple[Path, NDArray[np.float64]]], first_id: int, unlabelled: int) -> People:
     files = [picture for picture, _ in rows]
     keypoints = np.stack([points for _, points in rows])
-    last = np.array([picture_size(file) for file in files]) - 1
+    last = np.array([size_and_orientation(file)[0] for file in files]) - 1
     boxes = np.clip(extent_boxes(keypoints), 0, np.tile(last, 2))
     widths, heights = (boxes[:, 2:] - boxes[:, :2]).T
     ids = np.arange(first_id, first_id + len(rows))
