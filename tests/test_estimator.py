@@ -276,7 +276,7 @@ def test_pictures_read_ahead_hold_a_bounded_number_of_bytes(fixed, monkeypatch):
         nonlocal held, most
         held += 1
         most = max(most, held)
-        return picture.source
+        return picture.source, 1
 
     fixed.detector = Counted()
     monkeypatch.setattr(Picture, "read", read)

@@ -51,7 +51,8 @@ def write(outputs, source, people=None):
     matrices = np.tile(np.eye(2, 3), (len(found), 1, 1))
     picture = Picture(np.zeros((50, 50, 3), np.uint8))
     result = PictureResult(picture, found, matrices=matrices, crop_size=(6, 8))
-    content = {"image": {"file": source.file_name}, **found.to_dict()}
+    about = {"file": "m", "path": "m", "model": "m", "flip_test": False}
+    content = PictureResult(picture, found, size=(50, 50)).answer(**about)
     outputs.write(source, result, content)
     outputs.record(source, content)
 
@@ -79,6 +80,7 @@ def test_tables_hold_everybody_once_in_the_order_of_the_sources(outputs, sources
         table = list(csv.DictReader(stream))
     assert [row["person"] for row in table] == ["0", "0", "1", "0", "1", "2"]
     assert table[-1]["path"] == str(sources[3].place)
+    assert table[-1]["pixels"] == "upright"
     assert (table[-1]["x2"], table[-1]["box_score"]) == ("30.0", "0.5")
     assert (table[-1]["right_ankle_x"], table[-1]["right_ankle_score"]) == ("3.0", "0.5")
 

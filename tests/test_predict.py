@@ -97,7 +97,14 @@ def test_a_picture_gives_a_copy_of_its_size_and_a_json_file(predict, picture, tm
 
     content = strictly(tmp_path / "out/new/a.json")
     assert content["schema"] == 1
-    assert content["image"] == {"file": "a.png", "path": "a.png", "width": 90, "height": 60}
+    assert content["image"] == {
+        "file": "a.png",
+        "path": "a.png",
+        "width": 90,
+        "height": 60,
+        "pixels": "upright",
+        "orientation": 1,
+    }
     assert content["model"] == {"name": RECIPE, "flip_test": False}
     assert content["box_source"] == "whole"
     assert content["skeleton"]["keypoints"] == list(load_skeleton("coco17").keypoints)
@@ -366,7 +373,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(
     (header, *lines) = (tmp_path / "out/poses.csv").read_text().splitlines()
     assert header == (tmp_path / "whole/poses.csv").read_text().splitlines()[0]
     paths = [os.path.join("in", f"{number}.png") for number in range(5)]
-    assert [line.split(",")[:2] for line in lines] == [[path, "0"] for path in paths]
+    assert [line.split(",")[:3] for line in lines] == [[path, "upright", "0"] for path in paths]
     result = predict(*command, "--flip-test", "--out", "out", "--resume")
     refused(result, "the results in out were made with another flip test", "leave out --resume")
 

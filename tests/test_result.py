@@ -1,4 +1,5 @@
 import json
+import pickle
 import sys
 
 import numpy as np
@@ -212,3 +213,85 @@ def test_points_far_outside_do_not_break_drawing():
     image = np.zeros((100, 200, 3), np.uint8)
     far = np.full((1, 17, 2), 1e9, np.float32)
     draw_poses(image, far, np.ones((1, 17), np.float32), SKELETON)
+
+
+def tracked(*ids):
+    return poses(len(ids), scores=np.linspace(0.3, 0.9, 17 * len(ids), dtype=np.float32).reshape(-1, 17),
+                 track_ids=np.array(ids))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        (1, [5]),
+        (-1, [9]),
+        (slice(1, None), [5, 9]),
+        ([2, 0], [9, 7]),
+        (np.array([True, False, True]), [7, 9]),
+        (np.zeros(3, bool), []),
+        ([], []),
+    ],
+)
+def test_some_of_the_people_are_poses_too(index, expected):
+    everybody = tracked(7, 5, 9)
+    some = everybody[index]
+    assert isinstance(some, Poses)
+    assert some.track_ids.tolist() == expected
+    for name in ("keypoints", "scores", "boxes", "box_scores"):
+        assert len(getattr(some, name)) == len(expected)
+    for i, number in enumerate(expected):
+        was = [7, 5, 9].index(number)
+        np.testing.assert_array_equal(some.keypoints[i], everybody.keypoints[was])
+        np.testing.assert_array_equal(some.scores[i], everybody.scores[was])
+
+
+def test_people_are_chosen_by_their_scores():
+    everybody = tracked(7, 5, 9)
+    assert everybody[everybody.pose_scores > 0.5].track_ids.tolist() == [5, 9]
+    assert [len(person) for person in everybody] == [1, 1, 1]
+    assert [person.track_ids[0] for person in everybody] == [7, 5, 9]
+    assert poses()[0].track_ids is None
+    for wrong in (3, [0, 3], np.array([True, False])):
+        with pytest.raises(IndexError):
+            everybody[wrong]
+
+
+def test_people_are_joined_in_their_order():
+    joined = Poses.concatenate([tracked(7, 5), tracked(9)])
+    assert joined.track_ids.tolist() == [7, 5, 9]
+    np.testing.assert_array_equal(joined.scores[2], tracked(9).scores[0])
+    assert len(Poses.concatenate([Poses.empty(SKELETON), poses(), Poses.empty(SKELETON)])) == 2
+    assert Poses.empty(SKELETON).keypoints.shape == (0, 17, 2)
+    assert Poses.empty(SKELETON).to_dict()["people"] == []
+    for wrong, message in (
+        ([], "of one skeleton"),
+        ([poses(), Poses.empty(load_skeleton("hand21"))], "of one skeleton"),
+        ([poses(), poses(box_source="whole")], "of one box_source"),
+        ([poses(), tracked(7)], "must all have track ids"),
+        ([tracked(7), tracked(7)], "the same track id"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Poses.concatenate(wrong)
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (np.array([1, 2, 3]), r"int64 of shape \(3,\).* for each of the 2 people"),
+        (np.array(1), r"of shape \(\)"),
+        (np.array([1.0, 2.0]), "are float64"),
+        (np.array([4, 4]), "the same track id"),
+    ],
+)
+def test_track_ids_are_one_for_each_and_each_once(ids, message):
+    with pytest.raises(ValueError, match=message):
+        poses(track_ids=ids)
+    content = tracked(4, 5).to_dict()
+    del content["people"][1]["track_id"]
+    with pytest.raises(DataError, match="some people have a track_id"):
+        Poses.from_dict(content)
+
+
+def test_poses_pickle():
+    again = pickle.loads(pickle.dumps(tracked(7, 5)))
+    assert again.to_dict() == tracked(7, 5).to_dict()

@@ -1,5 +1,6 @@
 """Poses: what an estimator finds in one picture."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,10 @@ class Poses:
         skeleton: names, limbs and pairs of the keypoints.
         box_source: "given"; "whole" where the whole picture was taken as one person; "keypoints"
             where boxes are what the joints of `from_coco` span.
-        track_ids: (P,) int64, or None outside of videos.
+        track_ids: (P,) int64, each once, or None outside of videos.
+
+    Raises:
+        ValueError: arrays that do not fit each other or the skeleton.
     """
 
     keypoints: NDArray[np.float32]
@@ -55,9 +59,73 @@ class Poses:
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} has shape {getattr(self, name).shape}, not {shape}")
+        ids = self.track_ids
+        if ids is None:
+            return
+        if ids.shape != (people,) or not np.issubdtype(ids.dtype, np.integer):
+            raise ValueError(
+                f"track_ids are {ids.dtype} of shape {ids.shape}; they must be whole numbers, one "
+                f"for each of the {people} people"
+            )
+        if len(np.unique(ids)) < people:
+            raise ValueError("two people of one picture have the same track id")
+
+    @classmethod
+    def empty(cls, skeleton: Skeleton, box_source: str = "given") -> "Poses":
+        """Of nobody."""
+        joints = len(skeleton)
+        return cls(
+            keypoints=np.empty((0, joints, 2), np.float32),
+            scores=np.empty((0, joints), np.float32),
+            boxes=np.empty((0, 4), np.float32),
+            box_scores=np.empty(0, np.float32),
+            skeleton=skeleton,
+            box_source=box_source,
+        )
+
+    @classmethod
+    def concatenate(cls, several: Sequence["Poses"]) -> "Poses":
+        """The people of one picture from several results, in their order.
+
+        Raises:
+            ValueError: there are none, or they differ in skeleton or box source, or in whether they
+                have track ids.
+        """
+        for what in ("skeleton", "box_source"):
+            if len({getattr(poses, what) for poses in several}) != 1:
+                raise ValueError(f"poses to join must be of one {what}")
+        tracked = [poses.track_ids for poses in several if poses.track_ids is not None]
+        if tracked and len(tracked) < len(several):
+            raise ValueError("poses to join must all have track ids, or none of them")
+        names = ("keypoints", "scores", "boxes", "box_scores")
+        arrays = {name: np.concatenate([getattr(p, name) for p in several]) for name in names}
+        ids = np.concatenate(tracked) if tracked else None
+        return replace(several[0], **arrays, track_ids=ids)
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def __getitem__(self, index: Any) -> "Poses":
+        """Some of the people, always as `Poses`: by number, slice, list of numbers, or mask (P,),
+        as in `poses[poses.pose_scores > 0.5]`.
+
+        Raises:
+            IndexError: there is no such person, or the mask is not of their number.
+        """
+        rows = np.atleast_1d(np.arange(len(self))[index])
+        ids = None if self.track_ids is None else self.track_ids[rows]
+        return replace(
+            self,
+            keypoints=self.keypoints[rows],
+            scores=self.scores[rows],
+            boxes=self.boxes[rows],
+            box_scores=self.box_scores[rows],
+            track_ids=ids,
+        )
+
+    def __iter__(self) -> Iterator["Poses"]:
+        """Each person as `Poses` of one."""
+        return (self[i] for i in range(len(self)))
 
     @property
     def pose_scores(self) -> NDArray[np.float32]:
@@ -100,6 +168,8 @@ class Poses:
             people = content["people"]
             points = _array([p["keypoints"] for p in people], (len(skeleton), 3))
             tracked = [p["track_id"] for p in people if "track_id" in p]
+            if tracked and len(tracked) < len(people):
+                raise ValueError("some people have a track_id and others have none")
             return cls(
                 keypoints=points[..., :2],
                 scores=points[..., 2],

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.annotations import picture_size, pictures_folder
+from hrnet.data.annotations import pictures_folder
 from hrnet.data.coco import SCALE_UNIT
 from hrnet.data.mat import read_mat
 from hrnet.data.people import (
@@ -30,6 +30,7 @@ from hrnet.data.people import (
     joint_boxes,
 )
 from hrnet.errors import DataError
+from hrnet.images import size_and_orientation
 from hrnet.skeletons import load_skeleton
 from hrnet.tables import read_json
 
@@ -117,7 +118,9 @@ def mpii_people(
     centers = centers + np.stack([0 * scales, 15 * scales], axis=1) - 1
     half = SCALE_UNIT / 2 * scales[:, None]
     lost = np.flatnonzero(somebody & ~placed)
-    sizes = np.array([picture_size(folder / people[i].picture) for i in lost], dtype=np.float64)
+    sizes = np.array(
+        [size_and_orientation(folder / people[i].picture)[0] for i in lost], dtype=np.float64
+    )
     low, high = np.hsplit(joint_boxes(keypoints[lost], sizes.reshape(-1, 2)), 2)
     centers[lost], half[lost] = (low + high) / 2, (high - low).max(axis=1, keepdims=True) / 2
     nowhere = np.isnan(half[:, 0])

@@ -173,8 +173,8 @@ class PoseEstimator:
     def _read(self, picture: Picture, keep_pixels: bool) -> "_Seen":
         """The picture, and the crops of the people in it where the caller knows them."""
         try:
-            image = picture.read()
-            seen = _Seen(picture, (image.shape[1], image.shape[0]), image)
+            image, orientation = picture.read()
+            seen = _Seen(picture, (image.shape[1], image.shape[0]), orientation, image)
             if picture.boxes is not None:
                 self._crop(seen, *check_boxes(picture.boxes, *seen.size), "given", keep_pixels)
             return seen
@@ -265,6 +265,7 @@ class PoseEstimator:
             seen.picture,
             poses,
             size=seen.size,
+            orientation=seen.orientation,
             matrices=seen.matrices,
             crop_size=self.card.input_size,
             kept=seen.image,
@@ -277,6 +278,7 @@ class _Seen:
 
     picture: Picture
     size: tuple[int, int] = (0, 0)
+    orientation: int = 1
     image: Image | None = None
     error: HRNetError | None = None
     source: str | None = None

@@ -8,12 +8,13 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from hrnet.errors import ConfigError
 from hrnet.files import atomic_write
-from hrnet.images import write_image
+from hrnet.images import to_stored, turned_size, write_image
 from hrnet.images.sources import STDIN, Source
 from hrnet.predicting.picture import PictureResult
 from hrnet.result import Poses, row_columns
@@ -25,7 +26,7 @@ JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 COCO_FILE = "coco_results.json"
 CSV_FILE = "poses.csv"
 JOURNAL_FILE = ".hrnet-progress.jsonl"
-JOURNAL_VERSION = 1
+JOURNAL_VERSION = 2
 LONGEST_NAME = 240  # bytes; file systems take 255, with the ending
 
 
@@ -48,7 +49,8 @@ class Outputs:
     - json, image: NAME.json and an annotated copy for each picture, NAME.jpg of a JPEG and NAME.png
       of any other, or with png always; crops: NAME.crops/0.png and so on, what the network saw of
       each person;
-    - coco, csv: coco_results.json and poses.csv for all pictures, when all are done.
+    - coco, csv: coco_results.json, in the pixels of the pictures as stored, and poses.csv for all
+      pictures, when all are done.
 
     NAME is the source's name without its suffix, in the folders that it has there; where this is
     another's name already, also in capitals, with suffix or number. Every file appears whole or
@@ -152,8 +154,12 @@ class Outputs:
     def _write_coco(self, file: Path) -> None:
         with file.open("w", encoding="utf-8") as stream:
             separator = "[\n"
-            for source, image_id, poses in self._done():
-                for row in poses.to_coco(image_id):
+            for source, image, poses in self._done():
+                orientation, size = image["orientation"], (image["width"], image["height"])
+                stored = to_stored(poses.keypoints, orientation, turned_size(size, orientation))
+                image_id = self.image_id(source)
+                assert image_id is not None  # such pictures are refused
+                for row in replace(poses, keypoints=stored).to_coco(image_id):
                     row["file_name"] = source.name
                     stream.write(separator + json.dumps(row, allow_nan=False))
                     separator = ",\n"
@@ -162,19 +168,19 @@ class Outputs:
     def _write_csv(self, file: Path) -> None:
         # A file name need not be text; as a replacement, it stays readable.
         with file.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-            writer = csv.DictWriter(stream, ["path", *row_columns(self.skeleton)])
+            writer = csv.DictWriter(stream, ["path", "pixels", *row_columns(self.skeleton)])
             writer.writeheader()
-            for source, _, poses in self._done():
-                writer.writerows({"path": str(source), **row} for row in poses.to_rows())
+            for source, image, poses in self._done():
+                about = {"path": str(source), "pixels": image["pixels"]}
+                writer.writerows({**about, **row} for row in poses.to_rows())
 
-    def _done(self) -> Iterator[tuple[Source, int, Poses]]:
+    def _done(self) -> Iterator[tuple[Source, dict[str, Any], Poses]]:
+        """With what its JSON file says of the picture."""
         skeleton = self.skeleton.to_dict()
         for source in self.sources:
             line = self._journal.read(source.identity)
-            image_id = self.image_id(source)
             if line is not None and line["name"] == self._names[source.identity]:
-                assert image_id is not None  # such pictures are refused
-                yield source, image_id, Poses.from_dict({**line, "skeleton": skeleton})
+                yield source, line["image"], Poses.from_dict({**line, "skeleton": skeleton})
 
     def _files(self, source: Source, people: int) -> Iterator[Path]:
         """What is written for a picture with so many people."""
@@ -288,7 +294,13 @@ class Journal:
 
     def _check_settings(self, line: bytes) -> None:
         try:
-            before = json.loads(line)["settings"]
+            content = json.loads(line)
+            before = content["settings"]
+            if content["schema"] != JOURNAL_VERSION:
+                raise ConfigError(
+                    f"the results in {self.file.parent} were begun by another version of hrnet; "
+                    "give another folder by --out, or leave out --resume to begin anew"
+                )
         except (KeyError, TypeError, ValueError):
             before = None
         if before == self._settings:

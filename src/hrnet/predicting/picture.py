@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hrnet.errors import HRNetError
 from hrnet.geometry import warp
-from hrnet.images import Image, ImageSource, read_image
+from hrnet.images import Image, ImageSource, read_image, read_oriented
 from hrnet.result import Poses
 
 
@@ -32,9 +32,12 @@ class Picture:
     color: Literal["rgb", "bgr"] = "rgb"
     key: Any = None
 
-    def read(self) -> Image:
-        """(H, W, 3) uint8 RGB; raises what `hrnet.images.read_image` does."""
-        return read_image(self.source, color=self.color, orient=self.upright)
+    def read(self) -> tuple[Image, int]:
+        """(H, W, 3) uint8 RGB, and the EXIF orientation by which it was turned; raises what
+        `hrnet.images.read_image` does."""
+        if self.upright:
+            return read_oriented(self.source, color=self.color)
+        return read_image(self.source, color=self.color, orient=False), 1
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class PictureResult:
         poses: of the people in it; None where there is an error.
         error: why there are none, such as a broken picture or a box outside of it.
         size: (width, height) of the picture as read.
+        orientation: of EXIF, 1 to 8, by which it was turned upright; 1 where it is as stored.
         matrices: (P, 2, 3) affine maps from the picture to what the network saw of each person.
         crop_size: (width, height) of that.
         kept: the picture's pixels, where they were kept.
@@ -55,20 +59,30 @@ class PictureResult:
     poses: Poses | None = None
     error: HRNetError | None = None
     size: tuple[int, int] = (0, 0)
+    orientation: int = 1
     matrices: NDArray[np.float64] | None = None
     crop_size: tuple[int, int] = (0, 0)
     kept: Image | None = None
 
     def pixels(self) -> Image:
         """(H, W, 3) uint8 RGB of the picture, read again where they were not kept."""
-        return self.picture.read() if self.kept is None else self.kept
+        return self.picture.read()[0] if self.kept is None else self.kept
 
     def answer(self, *, file: str, path: str, model: str, flip_test: bool) -> dict[str, Any]:
-        """What a picture's JSON file holds."""
+        """What a picture's JSON file holds: `Poses.to_dict`, and of which picture and model that
+        is. `pixels` says what coordinates are measured on: the picture "upright", turned by its
+        `orientation`, or as "stored"."""
         assert self.poses is not None
         width, height = self.size
         return {
-            "image": {"file": file, "path": path, "width": width, "height": height},
+            "image": {
+                "file": file,
+                "path": path,
+                "width": width,
+                "height": height,
+                "pixels": "upright" if self.picture.upright else "stored",
+                "orientation": self.orientation,
+            },
             "model": {"name": model, "flip_test": flip_test},
             **self.poses.to_dict(),
         }
