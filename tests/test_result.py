@@ -216,8 +216,8 @@ def test_points_far_outside_do_not_break_drawing():
 
 
 def tracked(*ids):
-    return poses(len(ids), scores=np.linspace(0.3, 0.9, 17 * len(ids), dtype=np.float32).reshape(-1, 17),
-                 track_ids=np.array(ids))  # fmt: skip
+    scores = np.linspace(0.3, 0.9, 17 * len(ids), dtype=np.float32).reshape(-1, 17)
+    return poses(len(ids), scores=scores, track_ids=np.array(ids))
 
 
 @pytest.mark.parametrize(

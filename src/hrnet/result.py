@@ -98,7 +98,9 @@ class Poses:
         if tracked and len(tracked) < len(several):
             raise ValueError("poses to join must all have track ids, or none of them")
         names = ("keypoints", "scores", "boxes", "box_scores")
-        arrays = {name: np.concatenate([getattr(p, name) for p in several]) for name in names}
+        arrays: dict[str, Any] = {
+            name: np.concatenate([getattr(p, name) for p in several]) for name in names
+        }
         ids = np.concatenate(tracked) if tracked else None
         return replace(several[0], **arrays, track_ids=ids)
 
