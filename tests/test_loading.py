@@ -12,6 +12,7 @@ from rule import picture, tensor
 from safetensors.torch import save_file
 
 from hrnet import HighResolutionNet, WeightsError, load_weights
+from hrnet.network import Upsampling
 
 GOLDEN = np.load(CHECKPOINTS.with_suffix(".npz"))
 STEP = 8  # of the rows and columns that are kept
@@ -173,8 +174,8 @@ def test_upsampling_makes_a_difference_that_names_and_shapes_do_not_show(tmp_pat
     network = HighResolutionNet(18, 98, head="v2", upsampling="bilinear").eval()
     load_weights(network, tmp_path / "x.safetensors")
     for module in network.modules():
-        if hasattr(module, "upsampling"):
-            module.upsampling = "nearest"
+        if isinstance(module, Upsampling):
+            module.mode = "nearest"
     with torch.inference_mode(), pytest.raises(AssertionError):
         agree(network(picture(256, 256)), "facial_w18_wflw", "heatmaps")
 

@@ -1,8 +1,10 @@
+import pytest
 import torch
 from torch import nn
 
 from hrnet.codec import HeatmapCodec
 from hrnet.model import PoseModel
+from hrnet.network import HighResolutionNet
 
 INPUT = (96, 128)  # width, height
 FLIP_ORDER = [0, 2, 1]
@@ -75,3 +77,22 @@ def test_logits_become_heatmaps_of_peak_one():
     heatmaps = PoseModel(Echo(), codec, [0], output="logits").activate(logits)
     assert torch.allclose(heatmaps, targets, atol=1e-3)
     assert abs(heatmaps.max() - 1) < 1e-3
+
+
+@pytest.mark.parametrize("flip_test", [False, True])
+def test_an_export_holds_each_convolution_once(flip_test):
+    """The mirrored crops go through the network together with the others; any number of them."""
+    arguments = {
+        "num_modules": (1, 1, 1),
+        "num_blocks": 1,
+        "layer1_channels": 16,
+        "layer1_blocks": 1,
+    }
+    network = HighResolutionNet(4, 3, **arguments)
+    exporting = PoseModel(network, HeatmapCodec("udp"), FLIP_ORDER, flip_test=flip_test).eval()
+    crops = torch.randint(0, 256, (3, 128, 96, 3), dtype=torch.uint8)
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(exporting, (crops[:2],), dynamic_shapes=({0: batch},))
+    found = sum("conv2d" in str(node.target) for node in program.graph.nodes)
+    assert found == sum(isinstance(layer, nn.Conv2d) for layer in network.modules())
+    assert torch.allclose(program.module()(crops), exporting(crops), atol=1e-3)

@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +8,7 @@ import pytest
 import torch
 from rule import CASES, case_name, fill, picture
 
-from hrnet.network import HighResolutionNet
+from hrnet.network import Downsampling, HighResolutionNet, Upsampling, network_parts
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -57,6 +59,55 @@ def test_parameter_counts(network, parameters):
     with torch.device("meta"):
         net = HighResolutionNet(num_joints=17, **network)
     assert sum(p.numel() for p in net.parameters()) == parameters
+
+
+def test_the_table_of_parts_adds_up_to_the_published_totals():
+    parts = {part.name: part for part in network_parts((256, 192))}
+    assert sum(part.parameters for part in parts.values()) == 28_536_113
+    assert sum(part.multiply_adds for part in parts.values()) == pytest.approx(7.65e9, rel=1e-3)
+    assert list(parts) == [
+        *("stem", "layer1", "transition1", "stage2", "transition2", "stage3"),
+        *("transition3", "stage4", "final_layer"),
+    ]
+    assert parts["stem"].shapes == [(64, 64, 48)]
+    assert parts["stem"].parameters == 3 * 64 * 9 + 128 + 64 * 64 * 9 + 128
+    assert parts["transition3"].shapes == [(32, 64, 48), (64, 32, 24), (128, 16, 12), (256, 8, 6)]
+    assert parts["stage4"].shapes == [(32, 64, 48)]
+    assert parts["final_layer"].multiply_adds == 32 * 17 * 64 * 48
+
+
+def test_the_module_prints_its_table():
+    done = subprocess.run(
+        [sys.executable, "-m", "hrnet.network"], capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    assert lines[-1].split() == ["in", "all", "28,536,113", "7,645,003,776"]
+    assert lines[5].split()[:3] == ["transition1", "32x64x48", "64x32x24"]
+
+
+def test_what_tutorials_get_wrong():
+    """No bias in the exchange, no ReLU after the last downsampling, a transition's new branch one
+    level deeper."""
+    with torch.device("meta"):
+        net = HighResolutionNet(32)
+    names = set(net.state_dict())
+    assert {
+        "transition1.0.0.weight",
+        "transition1.1.0.0.weight",
+        "transition2.2.0.0.weight",
+    } < names
+    assert not any(name.endswith("bias") and ".fuse_layers." in name and ".0.bias" in name
+                   for name in names)  # fmt: skip
+    twice = net.stage3[0].fuse_layers[2][0]
+    assert isinstance(twice, Downsampling)
+    assert [[type(layer).__name__ for layer in halving] for halving in twice] == [
+        ["Conv2d", "BatchNorm2d", "ReLU"],
+        ["Conv2d", "BatchNorm2d"],
+    ]
+    assert [halving[0].out_channels for halving in twice] == [32, 128]
+    up = net.stage3[0].fuse_layers[0][2]
+    assert isinstance(up, Upsampling)
+    assert (up[0].kernel_size, up[0].in_channels, up[0].out_channels) == ((1, 1), 128, 32)
 
 
 def test_w32_takes_7_65_giga_multiply_adds_at_256x192():

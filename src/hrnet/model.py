@@ -64,10 +64,12 @@ class PoseModel(nn.Module):
     def heatmaps(self, crops: Tensor) -> Tensor:
         """Crops (N, H, W, 3) uint8 RGB -> heatmaps (N, K, H/4, W/4) float32, flip test included."""
         images = self.normalise(crops)
+        if self.flip_test:  # one call, so that an exported file holds each convolution once
+            images = torch.cat([images, images.flip(3)])
         heatmaps = self.activate(self.network(images))
         if self.flip_test:
-            mirrored = self.activate(self.network(images.flip(3))).flip(3)
-            mirrored = mirrored[:, self.flip_order]
+            heatmaps, mirrored = heatmaps.unflatten(0, (2, crops.shape[0]))
+            mirrored = mirrored.flip(3)[:, self.flip_order]
             if self.flip_shift:
                 mirrored = torch.cat([mirrored[..., :1], mirrored[..., :-1]], dim=-1)
             heatmaps = (heatmaps + mirrored) / 2

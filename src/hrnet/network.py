@@ -10,19 +10,39 @@ module:
                     └──▶ 1/8  ─┼──▶  1/8  ─┼──▶  1/8
                                └──▶  1/16 ─┼──▶  1/16
                                            └──▶  1/32
+    modules              1           4           3
+
+The exchange is the paper's idea. Every branch gets the sum of all of them, each brought to its own
+width and resolution; with three branches of C, 2C and 4C channels:
+
+    from \ into          1/4                  1/8                  1/16
+    1/4       C          as it is             downsampling         downsampling twice
+    1/8      2C          upsampling x 2       as it is             downsampling
+    1/16     4C          upsampling x 4       upsampling x 2       as it is
+                         ── + ── ReLU         ── + ── ReLU         ── + ── ReLU
+
+Below come, in the order in which a picture meets them: the two residual blocks, a *transition* (a
+branch more), *downsampling* and *upsampling* (the exchange), a *stage* (modules of blocks and an
+exchange), and the network. `python -m hrnet.network` prints what HRNet-W32 is made of: 28.5 million
+parameters, 7.65 billion multiply-adds for a picture of 256 x 192.
 
 Sun, Xiao, Liu, Wang: *Deep High-Resolution Representation Learning for Human Pose Estimation*,
 CVPR 2019. Modules carry the names of the published checkpoints, so that those load by name.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 STEM_CHANNELS = 64
+STEM = ("conv1", "bn1", "conv2", "bn2", "relu")  # attributes of the network
+
+Upsample = Literal["nearest", "bilinear"]
 
 
 class BasicBlock(nn.Module):
@@ -77,15 +97,92 @@ class Bottleneck(nn.Module):
         return self.relu(y + shortcut)
 
 
+def conv3x3_bn_relu(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
+    """(N, in, h, w) -> (N, out, h / stride, w / stride), rounded up."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+class Transition(nn.ModuleList):
+    """Passes the branches on and makes one more from the lowest: n maps -> n + 1 maps.
+
+    The new branch has half the resolution of the one that it is made from. A branch that is passed
+    on is left alone unless its width changes, which it does only after `layer1`.
+
+    Often got wrong: in the published checkpoints the new branch lies one level deeper than the
+    others (`transition2.2.0.0.weight`, but `transition1.0.0.weight`), since the official code can
+    chain several halvings there. One level too shallow, the weights do not load.
+
+    Args:
+        in_channels: of the n branches that come in, highest resolution first.
+        out_channels: of the n + 1 that go out.
+    """
+
+    def __init__(self, in_channels: Sequence[int], out_channels: Sequence[int]) -> None:
+        kept = (
+            nn.Identity() if before == after else conv3x3_bn_relu(before, after, stride=1)
+            for before, after in zip(in_channels, out_channels, strict=False)
+        )
+        new = conv3x3_bn_relu(in_channels[-1], out_channels[-1], stride=2)
+        super().__init__([*kept, nn.Sequential(new)])
+
+    def forward(self, branches: Sequence[Tensor]) -> list[Tensor]:
+        """Maps of n branches, highest resolution first -> those of n + 1."""
+        sources = [*branches, branches[-1]]
+        return [layer(source) for layer, source in zip(self, sources, strict=True)]
+
+
+class Downsampling(nn.Sequential):
+    """From a branch to a lower one: (N, in, h, w) -> (N, out, h / 2**steps, w / 2**steps).
+
+    Learned, as what is left out should be chosen: every halving is a 3x3 convolution of stride 2,
+    and the last one widens as well.
+
+    Often got wrong: a ReLU after the last one. What a branch sends must be able to lower the sum;
+    the ReLU comes after that. With one more the weights load and the heatmaps are wrong.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, steps: int) -> None:
+        halvings = [conv3x3_bn_relu(in_channels, in_channels, stride=2) for _ in range(steps - 1)]
+        last = nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+        )
+        super().__init__(*halvings, last)
+
+
+class Upsampling(nn.Sequential):
+    """From a branch to a higher one: (N, in, h, w) -> (N, out, H, W).
+
+    Not learned, as there is nothing to choose: a 1x1 convolution takes the map to the target's
+    width while it is small, then its values are repeated ("nearest").
+
+    Often got wrong: a bias in the convolution, for which the published weights have nothing (batch
+    norm's takes its place); and bilinear interpolation, with which they load and mean another
+    thing, unless they are of a network for faces or segmentation.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, mode: Upsample) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+        )
+        self.mode = mode
+
+    def forward(self, x: Tensor, size: torch.Size) -> Tensor:  # type: ignore[override] # one more
+        """Bring maps to `size`, (H, W): that of the target, which is not always twice theirs where
+        the picture's sides are no multiples of 32."""
+        convolution, batch_norm = self
+        return F.interpolate(batch_norm(convolution(x)), size=size, mode=self.mode)
+
+
 class StageModule(nn.Module):
-    """Residual blocks on every branch, then the fusion of every branch with every other.
+    """Residual blocks on every branch, then the exchange of every branch with every other.
 
-    Branch b has `c * 2**b` channels at `1 / 2**b` of branch 0's resolution (rounded up). Into
-    output i comes the sum over all branches j, in the order of j, followed by ReLU:
-
-    - j > i (lower resolution): 1x1 convolution to the target's width, upsampling
-    - j = i: as it is
-    - j < i (higher resolution): i - j stride-2 3x3 convolutions; only the last one widens
+    Branch b has `c * 2**b` channels at `1 / 2**b` of branch 0's resolution, rounded up.
 
     Args:
         input_branches: number of branches that come in.
@@ -103,54 +200,60 @@ class StageModule(nn.Module):
         c: int,
         *,
         num_blocks: int = 4,
-        upsampling: Literal["nearest", "bilinear"] = "nearest",
+        upsampling: Upsample = "nearest",
     ) -> None:
         super().__init__()
-        self.upsampling = upsampling
+
+        def exchange(source: int, target: int) -> nn.Module:
+            channels = c * 2**source, c * 2**target
+            if source < target:
+                return Downsampling(*channels, steps=target - source)
+            return Upsampling(*channels, upsampling) if source > target else nn.Identity()
+
         self.branches = nn.ModuleList(
             nn.Sequential(*(BasicBlock(c * 2**b) for _ in range(num_blocks)))
             for b in range(input_branches)
         )
         self.fuse_layers = nn.ModuleList(
-            nn.ModuleList(_fuse_layer(i, j, c) for j in range(input_branches))
-            for i in range(output_branches)
+            nn.ModuleList(exchange(source, target) for source in range(input_branches))
+            for target in range(output_branches)
         )
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Sequence[Tensor]) -> list[Tensor]:
         """Maps of all input branches, highest resolution first -> those of the output branches."""
-        x = [branch(x_b) for branch, x_b in zip(self.branches, x, strict=True)]
-        return [self._fuse(x, i) for i in range(len(self.fuse_layers))]
+        maps = [branch(x_b) for branch, x_b in zip(self.branches, x, strict=True)]
+        return [self._sum_into(target, maps) for target in range(len(self.fuse_layers))]
 
-    def _fuse(self, x: list[Tensor], i: int) -> Tensor:
-        row: Any = self.fuse_layers[i]  # a ModuleList
-        y = [layer(x_j) for layer, x_j in zip(row, x, strict=True)]
-        size = y[i].shape[-2:]
-        for j in range(i + 1, len(y)):
-            y[j] = F.interpolate(y[j], size=size, mode=self.upsampling)
-        return self.relu(sum(y[1:], start=y[0]))
-
-
-def _fuse_layer(i: int, j: int, c: int) -> nn.Module:
-    """What takes branch j to the width (and, downwards, the resolution) of branch i."""
-    if j == i:
-        return nn.Identity()
-    in_channels, out_channels = c * 2**j, c * 2**i
-    if j > i:
-        return nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False),
-            nn.BatchNorm2d(out_channels),
-        )
-    halvings = [_conv3x3(in_channels, in_channels, stride=2) for _ in range(i - j - 1)]
-    last = _conv3x3(in_channels, out_channels, stride=2)[:2]  # ReLU comes after the sum
-    return nn.Sequential(*halvings, last)
+    def _sum_into(self, target: int, maps: list[Tensor]) -> Tensor:
+        layers: Any = self.fuse_layers[target]  # a ModuleList
+        size = maps[target].shape[-2:]
+        total: Tensor | None = None
+        for source, x in enumerate(maps):
+            y = layers[source](x, size) if source > target else layers[source](x)
+            total = y if total is None else total + y
+        assert total is not None
+        return self.relu(total)
 
 
-def _conv3x3(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
+def stage(
+    branches: int,
+    modules: int,
+    c: int,
+    *,
+    num_blocks: int,
+    upsampling: Upsample,
+    output_branches: int | None = None,
+) -> nn.Sequential:
+    """`StageModule`s one after the other: maps of all branches -> maps of all branches, or of the
+    highest `output_branches`. The more modules, the more often branches exchange: W32 and W48 have
+    1, 4 and 3 in stage 2, 3 and 4."""
+    outputs = [branches] * (modules - 1) + [output_branches or branches]
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
+        *(
+            StageModule(branches, n, c, num_blocks=num_blocks, upsampling=upsampling)
+            for n in outputs
+        )
     )
 
 
@@ -184,7 +287,6 @@ class HighResolutionNet(nn.Module):
         head: what the heatmaps are computed from. "v1" (HRNetV1, of pose networks): the branch
             of highest resolution. "v2" (HRNetV2, of most published networks for faces and
             hands): all four, brought to the highest resolution, concatenated and mixed.
-        in_channels: channels of the input.
         multi_scale_output: whether the last module computes all four branches; with the head
             "v2" it always does.
     """
@@ -198,9 +300,8 @@ class HighResolutionNet(nn.Module):
         num_blocks: int = 4,
         layer1_channels: int = 256,
         layer1_blocks: int = 4,
-        upsampling: Literal["nearest", "bilinear"] = "nearest",
+        upsampling: Upsample = "nearest",
         head: Literal["v1", "v2"] = "v1",
-        in_channels: int = 3,
         multi_scale_output: bool = False,
     ) -> None:
         super().__init__()
@@ -213,16 +314,7 @@ class HighResolutionNet(nn.Module):
         if layer1_channels % Bottleneck.expansion:
             raise ValueError(f"layer1_channels is {layer1_channels}; it must be a multiple of 4")
 
-        def stage(branches: int, modules: int, last_output_branches: int) -> nn.Sequential:
-            outputs = [branches] * (modules - 1) + [last_output_branches]
-            return nn.Sequential(
-                *(
-                    StageModule(branches, n, c, num_blocks=num_blocks, upsampling=upsampling)
-                    for n in outputs
-                )
-            )
-
-        self.conv1 = nn.Conv2d(in_channels, STEM_CHANNELS, 3, stride=2, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(3, STEM_CHANNELS, 3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(STEM_CHANNELS)
         self.conv2 = nn.Conv2d(STEM_CHANNELS, STEM_CHANNELS, 3, stride=2, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(STEM_CHANNELS)
@@ -233,38 +325,19 @@ class HighResolutionNet(nn.Module):
                 for i in range(layer1_blocks)
             )
         )
-
-        # Each transition passes the branches on and makes the next one from the lowest. Only the
-        # first must also adapt the width of what it passes on. (The public checkpoints nest a new
-        # branch one level deeper, hence the Sequential around it.)
-        self.transition1 = nn.ModuleList(
-            [
-                _conv3x3(layer1_channels, c, stride=1),
-                nn.Sequential(_conv3x3(layer1_channels, 2 * c, stride=2)),
-            ]
-        )
-        self.stage2 = stage(2, num_modules[0], 2)
-        self.transition2 = nn.ModuleList(
-            [
-                nn.Identity(),
-                nn.Identity(),
-                nn.Sequential(_conv3x3(2 * c, 4 * c, stride=2)),
-            ]
-        )
-        self.stage3 = stage(3, num_modules[1], 3)
-        self.transition3 = nn.ModuleList(
-            [
-                nn.Identity(),
-                nn.Identity(),
-                nn.Identity(),
-                nn.Sequential(_conv3x3(4 * c, 8 * c, stride=2)),
-            ]
-        )
-        self.stage4 = stage(4, num_modules[2], 4 if multi_scale_output or head == "v2" else 1)
+        widths = c, 2 * c, 4 * c, 8 * c
+        make = partial(stage, c=c, num_blocks=num_blocks, upsampling=upsampling)
+        self.transition1 = Transition([layer1_channels], widths[:2])
+        self.stage2 = make(2, num_modules[0])
+        self.transition2 = Transition(widths[:2], widths[:3])
+        self.stage3 = make(3, num_modules[1])
+        self.transition3 = Transition(widths[:3], widths)
+        all_four = multi_scale_output or head == "v2"
+        self.stage4 = make(4, num_modules[2], output_branches=4 if all_four else 1)
         channels = c
         self.head: nn.Sequential | None = None
         if head == "v2":
-            channels = c * (1 + 2 + 4 + 8)
+            channels = sum(widths)
             self.head = nn.Sequential(
                 nn.Conv2d(channels, channels, kernel_size=1),
                 nn.BatchNorm2d(channels),
@@ -288,16 +361,11 @@ class HighResolutionNet(nn.Module):
         x = self.relu(self.bn2(self.conv2(x)))  # (1, 64, 64, 48)
         x = self.layer1(x)  # (1, 256, 64, 48)
 
+        branches = self.stage2(self.transition1([x]))
         # (1, 32, 64, 48), (1, 64, 32, 24)
-        branches = self.stage2([layer(x) for layer in self.transition1])
-
+        branches = self.stage3(self.transition2(branches))
         # (1, 32, 64, 48), (1, 64, 32, 24), (1, 128, 16, 12)
-        branches = [*branches, branches[-1]]
-        branches = self.stage3([t(b) for t, b in zip(self.transition2, branches, strict=True)])
-
-        # (1, 32, 64, 48), (1, 64, 32, 24), (1, 128, 16, 12), (1, 256, 8, 6)
-        branches = [*branches, branches[-1]]
-        branches = self.stage4([t(b) for t, b in zip(self.transition3, branches, strict=True)])
+        branches = self.stage4(self.transition3(branches))
         return branches  # (1, 32, 64, 48) and, with multi_scale_output, the other three
 
     def forward(self, x: Tensor) -> Tensor:
@@ -332,3 +400,61 @@ def check_input_size(height: int, width: int) -> None:
         f"the input is {height} x {width} (height x width), and HRNet needs multiples of 4 of at "
         f"least 32: resize to {' or '.join(f'{h} x {w}' for h, w in sizes)}"
     )
+
+
+class Part(NamedTuple):
+    """A part of a network: its outputs' (channels, height, width), parameters, and multiply-adds of
+    its convolutions for one picture."""
+
+    name: str
+    shapes: list[tuple[int, ...]]
+    parameters: int
+    multiply_adds: int
+
+
+def network_parts(size: tuple[int, int], **arguments: Any) -> list[Part]:
+    """What a network is made of, from the stem to the last layer; nothing is computed.
+
+    Args:
+        size: (height, width) of a picture in pixels.
+        arguments: of `HighResolutionNet`.
+    """
+    shapes: dict[str, list[tuple[int, ...]]] = {}
+    parameters: Counter[str] = Counter()
+    multiply_adds: Counter[str] = Counter()
+
+    def part(name: str) -> str:
+        attribute = name.partition(".")[0]
+        return "stem" if attribute in STEM else attribute
+
+    def count(name: str, layer: nn.Module, output: Any) -> None:
+        if isinstance(layer, nn.Conv2d):
+            multiply_adds[part(name)] += layer.weight[0].numel() * output[0].numel()
+        if "." not in name:
+            outputs = [output] if isinstance(output, Tensor) else output
+            shapes[part(name)] = [tuple(y.shape[1:]) for y in outputs]
+
+    with torch.device("meta"):  # shapes alone
+        network = HighResolutionNet(**arguments).eval()
+        for name, layer in network.named_modules():
+            if name:
+                layer.register_forward_hook(lambda m, _, y, name=name: count(name, m, y))
+        for name, tensor in network.named_parameters():
+            parameters[part(name)] += tensor.numel()
+        network(torch.empty(1, 3, *size))
+    return [Part(n, shapes[n], parameters[n], multiply_adds[n]) for n in shapes]
+
+
+def _print_table(height: int = 256, width: int = 192) -> None:
+    parts = network_parts((height, width))
+    print(f"HRNet-W32 for 17 joints, one picture of {height} x {width} (height x width)\n")
+    print(f"{'part':<12}{'output':<46}{'parameters':>12}{'multiply-adds':>16}")
+    for name, shapes, parameters, multiply_adds in parts:
+        output = "  ".join("x".join(map(str, shape)) for shape in shapes)
+        print(f"{name:<12}{output:<46}{parameters:>12,}{multiply_adds:>16,}")
+    total = sum(p.parameters for p in parts), sum(p.multiply_adds for p in parts)
+    print(f"{'in all':<58}{total[0]:>12,}{total[1]:>16,}")
+
+
+if __name__ == "__main__":
+    _print_table()

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from hrnet.codec import HeatmapCodec
 from hrnet.files import atomic_write
 from hrnet.model import PoseModel
-from hrnet.network import HighResolutionNet
+from hrnet.network import HighResolutionNet, network_parts
 from hrnet.zoo.card import ModelCard, NetworkCard
 from hrnet.zoo.find import find_model, find_weights
 from hrnet.zoo.loading import LoadReport, load_weights
@@ -88,22 +88,8 @@ def convert(checkpoint: str | Path, out: str | Path, *, name: str | None = None)
 
 @cache
 def cost(network: NetworkCard, joints: int, input_size: tuple[int, int]) -> tuple[int, int]:
-    """Parameters of a network, and multiply-adds of its convolutions for one crop.
-
-    `input_size` is (width, height), multiples of 32: the convolutions are counted at 32 x 32, and
-    all of them grow with the area.
-    """
-    model = HighResolutionNet(num_joints=joints, **network.model_dump()).eval()
-    multiply_adds = 0
-
-    def count(convolution: torch.nn.Module, _: object, output: torch.Tensor) -> None:
-        nonlocal multiply_adds
-        multiply_adds += output[0, 0].numel() * convolution.get_parameter("weight").numel()
-
-    for module in model.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            module.register_forward_hook(count)
-    with torch.inference_mode():
-        model(torch.zeros(1, 3, 32, 32))
-    area = input_size[0] * input_size[1]
-    return sum(p.numel() for p in model.parameters()), multiply_adds * area // 32**2
+    """Parameters of a network, and multiply-adds of its convolutions for one crop of `input_size`,
+    (width, height)."""
+    width, height = input_size
+    parts = network_parts((height, width), num_joints=joints, **network.model_dump())
+    return sum(p.parameters for p in parts), sum(p.multiply_adds for p in parts)
