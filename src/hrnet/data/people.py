@@ -2,12 +2,17 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hrnet.errors import DataError
 from hrnet.skeletons import Skeleton
+
+# What a file's pixels are of a picture that its EXIF data turn: those stored, as COCO's tools have
+# it, or those of the picture turned upright.
+Orient = Literal["stored", "exif"]
 
 # For people whose file gives no area: about what a person covers of the box, as MMPose has it.
 AREA_OF_BOX = 0.53
@@ -27,6 +32,8 @@ class People:
         names: the K joint names of the file's category; empty where it has none.
         head_sizes: (P,) float64 length of each person's head in pixels by which PCKh is measured,
             or None where the file has none.
+        orient: whether pixels are those of the pictures as stored, or turned upright by their EXIF
+            data: pictures are read accordingly.
     """
 
     files: list[Path]
@@ -37,6 +44,7 @@ class People:
     annotation_ids: NDArray[np.int64]
     names: list[str]
     head_sizes: NDArray[np.float64] | None = None
+    orient: Orient = "stored"
 
     def __len__(self) -> int:
         return len(self.files)
@@ -44,15 +52,15 @@ class People:
     def select(self, mask: NDArray[np.bool_]) -> "People":
         """The people for whom `mask` (P,) is true."""
         index = np.flatnonzero(mask)
-        return People(
-            [self.files[i] for i in index],
-            self.boxes[index],
-            self.keypoints[index],
-            self.areas[index],
-            self.image_ids[index],
-            self.annotation_ids[index],
-            self.names,
-            None if self.head_sizes is None else self.head_sizes[index],
+        return replace(
+            self,
+            files=[self.files[i] for i in index],
+            boxes=self.boxes[index],
+            keypoints=self.keypoints[index],
+            areas=self.areas[index],
+            image_ids=self.image_ids[index],
+            annotation_ids=self.annotation_ids[index],
+            head_sizes=None if self.head_sizes is None else self.head_sizes[index],
         )
 
     def of_skeleton(self, skeleton: Skeleton, where: object) -> "People":

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrnet.data.coco import SCALE_UNIT
-from hrnet.data.people import People
+from hrnet.data.people import Orient, People
 from hrnet.detection import LARGEST, SMALLEST
 from hrnet.errors import BoxError, DataError
 from hrnet.geometry import crop_regions
@@ -138,7 +138,9 @@ def predict_people(
         by_picture.setdefault(file, []).append(i)
     boxes = [(file, people.boxes[rows]) for file, rows in by_picture.items()]
     back = np.argsort(np.concatenate(list(by_picture.values())))  # to the order of the people
-    keypoints, scores = (found[back] for found in _predict(estimator, boxes, progress))
+    keypoints, scores = (
+        found[back] for found in _predict(estimator, boxes, people.orient, progress)
+    )
     regions = _padded(estimator, people.boxes)
     return Predictions(
         people.image_ids, keypoints, scores, regions, people.boxes, people.annotation_ids
@@ -151,6 +153,8 @@ def predict_detections(
     pictures: dict[int, Path],
     categories: set[int],
     progress: Progress = lambda done, total: None,
+    *,
+    orient: Orient = "stored",
 ) -> Predictions:
     """Predict from the boxes of a detector.
 
@@ -159,6 +163,7 @@ def predict_detections(
             category_id.
         pictures: the data set's, by image id; rows of others are passed over.
         categories: the data set's, by id; rows of others are passed over.
+        orient: what the boxes' pixels are, see `People`.
 
     Raises:
         DataError: the file is missing or broken, has no boxes for the pictures, or has one outside
@@ -190,7 +195,7 @@ def predict_detections(
             f"image_id, and with a category_id of theirs ({known})"
         )
     by_picture = [(pictures[image_id], np.array(of_one)) for image_id, of_one in boxes.items()]
-    keypoints, scores = _predict(estimator, by_picture, progress)
+    keypoints, scores = _predict(estimator, by_picture, orient, progress)
     image_ids = np.repeat(list(boxes), [len(of_one) for of_one in boxes.values()])
     corners = np.concatenate([of_one[:, :4] for _, of_one in by_picture])
     regions = _padded(estimator, corners)
@@ -275,13 +280,14 @@ def _padded(estimator: PoseEstimator, boxes: NDArray[np.float64]) -> NDArray[np.
 def _predict(
     estimator: PoseEstimator,
     boxes: list[tuple[Path, NDArray[np.float64]]],
+    orient: Orient,
     progress: Progress,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Keypoints (D, K, 3) and scores (D,) of the boxes (P, 4 or 5) of each picture, in order."""
 
     def pictures() -> Iterator[Picture]:
         for file, of_file in boxes:
-            image = read_image(file, orient=False)
+            image = read_image(file, orient=orient == "exif")
             try:
                 yield estimator.prepare(image, of_file)
             except BoxError as error:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hrnet.data.augmentation import Augmentation
 from hrnet.data.coco import BoxCleaning, read_skeleton
+from hrnet.data.people import Orient
 from hrnet.errors import ConfigError
 from hrnet.skeletons import find_skeleton
 from hrnet.tables import merged, nearest_names, read_table, validate
@@ -34,6 +35,8 @@ class DataSource(_Table):
         images: folder of the pictures, relative to `root` too; by default `images` beside the
             file, or the file's own.
         cleaning: of boxes, see `hrnet.data.coco.read_coco`.
+        orient: what the file's pixels are of pictures that their EXIF data turn: "stored", as
+            COCO's tools have it, or "exif", those of the picture turned upright.
         repeat: how often an epoch takes each person.
         truncation: see `hrnet.data.augmentation.Augmentation`.
     """
@@ -41,6 +44,7 @@ class DataSource(_Table):
     file: str
     images: str | None = None
     cleaning: BoxCleaning = "official"
+    orient: Orient = "stored"
     repeat: int = Field(default=1, ge=1)
     truncation: float = Field(default=0.0, ge=0, le=1)
 

@@ -318,7 +318,10 @@ def _evaluate(recipe: Recipe, weights: Path) -> dict[str, Evaluation]:
     estimator = PoseEstimator(str(weights), flip_test=True)
     return {
         source.file: evaluate(
-            estimator, Path(recipe.data.root, source.file), images=_images(recipe, source)
+            estimator,
+            Path(recipe.data.root, source.file),
+            images=_images(recipe, source),
+            orient=source.orient,
         )
         for source in recipe.data.validation
     }
@@ -341,7 +344,13 @@ def _people(recipe: Recipe) -> tuple[list[People], list[People]]:
     def read(source: DataSource) -> People:
         file = Path(recipe.data.root, source.file)
         images = _images(recipe, source)
-        return read_people(file, recipe.model.skeleton, images, cleaning=source.cleaning)
+        return read_people(
+            file,
+            recipe.model.skeleton,
+            images,
+            cleaning=source.cleaning,
+            orient=source.orient,
+        )
 
     held_out = set()
     if recipe.data.held_out is not None:
