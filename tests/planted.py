@@ -52,6 +52,14 @@ def data_set(folder: Path, people: int = 12) -> dict[str, Any]:
     return {"images": images, "annotations": annotations, "categories": [category]}
 
 
+def tagged(jpeg: bytes, orientation: int) -> bytes:
+    """The JPEG with EXIF data of an orientation from 1 to 8."""
+    exif = (
+        b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + bytes([orientation]) + bytes(7)
+    )
+    return jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2) + exif + jpeg[2:]
+
+
 def write(folder: Path, content: Any, name: str = "people.json") -> Path:
     file = folder / name
     file.write_text(json.dumps(content))

@@ -76,6 +76,54 @@ def test_mixed_precision_leaves_decoding_in_float32(kind):
         assert torch.equal(codec.decode(heatmaps), expected)
 
 
+def noise(kind):
+    """Heatmaps (64, 17, 64, 48) of networks that know nothing."""
+    generator = torch.Generator().manual_seed(0)
+    normal = torch.randn(64, 17, 64, 48, generator=generator)
+    return {
+        "normal": normal,
+        "positive": normal.abs(),
+        "nearly flat": 0.5 + 1e-6 * normal,
+        "nearly all negative": normal - 4,
+        "levels": normal.clamp(0, 1).round(),  # whose steps often have no single place to go to
+        "flat": torch.ones_like(normal),
+        "one cell in nothing": (torch.arange(64 * 48) == 1000).float().expand(64, 17, -1),
+    }[kind].reshape(64, 17, 64, 48)
+
+
+@pytest.mark.parametrize(("kind", "reach"), [("plain", 0.25), ("dark", 2.5), ("udp", 1.5)])
+@pytest.mark.parametrize(
+    "heatmaps",
+    [
+        "normal", "positive", "nearly flat", "nearly all negative", "levels", "flat",
+        "one cell in nothing",
+    ],
+)  # fmt: skip
+def test_points_stay_near_their_peaks_whatever_the_heatmap(kind, reach, heatmaps):
+    """The references' steps reach thousands of cells."""
+    heatmaps = noise(heatmaps)
+    points = HeatmapCodec(kind).decode(heatmaps)
+    index = heatmaps.flatten(2).argmax(dim=-1)
+    peaks = torch.stack([index % 48, index // 48], dim=-1)
+    found = points[..., 2] > 0
+    assert found.any()
+    assert ((points[..., :2] - peaks)[found].abs() <= reach + 1e-5).all()  # nor is NaN
+
+
+@pytest.mark.parametrize(("kind", "reach"), [("dark", 2.5), ("udp", 1.5)])
+def test_only_steps_that_are_too_long_are_cut(kind, reach, monkeypatch):
+    heatmaps = noise("positive")
+    cut = HeatmapCodec(kind).decode(heatmaps)[..., :2]
+    monkeypatch.setattr(f"hrnet.codec.{kind.upper()}_REACH", 1e9)
+    steps = HeatmapCodec(kind).decode(heatmaps)[..., :2]
+    index = heatmaps.flatten(2).argmax(dim=-1)
+    peaks = torch.stack([index % 48, index // 48], dim=-1)
+    too_long = (steps - peaks).abs() > reach
+    assert 0.1 < too_long.float().mean() < 0.9
+    assert torch.equal(cut[~too_long], steps[~too_long])
+    assert torch.equal(cut[too_long], (peaks + reach * (steps - peaks).sign())[too_long])
+
+
 @pytest.mark.parametrize("kernel", [3, 11, 31])
 def test_blur_kernels_may_be_wider_than_the_heatmap(kernel):
     points = torch.full((1, 1, 2), 16.0)

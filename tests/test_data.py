@@ -712,9 +712,9 @@ def test_a_picture_is_decoded_once_for_all_its_people_in_a_chunk(crowd, monkeypa
     keys = next(iter(sampler))
     read = []
 
-    def counting(file, shrink):
+    def counting(file, shrink, **options):
         read.append(file)
-        return read_stored(file, shrink)
+        return read_stored(file, shrink, **options)
 
     monkeypatch.setattr("hrnet.data.crops.read_stored", counting)
     dataset[keys]

@@ -2,6 +2,7 @@ import json
 import math
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -15,7 +16,7 @@ from hrnet.data.reading import read_skeleton
 from hrnet.errors import ConfigError, DataError
 from hrnet.images import read_image
 from hrnet.skeletons import find_skeleton, skeleton_of_category
-from planted import COCO, data_set, facing, write
+from planted import COCO, data_set, facing, tagged, write
 from real_data import real_data
 
 
@@ -77,6 +78,19 @@ def broken_picture(folder, content, image, person):
     file = folder / "images" / image["file_name"]
     file.write_bytes(file.read_bytes()[:-100])
     return {"broken_picture": [image["id"]]}
+
+
+def orientation(folder, content, image, person):
+    file = folder / "images" / image["file_name"]
+    cv2.imwrite(str(file), cv2.rotate(cv2.imread(str(file)), cv2.ROTATE_90_COUNTERCLOCKWISE))
+    file.write_bytes(tagged(file.read_bytes(), 6))
+    return {"orientation": [image["id"]]}
+
+
+def turned_picture(folder, content, image, person):
+    file = folder / "images" / image["file_name"]
+    file.write_bytes(tagged(file.read_bytes(), 8))
+    return {"turned_picture": [image["id"]]}
 
 
 def wrong_size(folder, content, image, person):
@@ -205,7 +219,7 @@ def other_category(folder, content, image, person):
 
 PLANTS = [
     bad_id, duplicate_image_id, duplicate_file_name, bad_picture_entry, missing_picture,
-    broken_picture, wrong_size, other_keypoints, unknown_image,
+    broken_picture, orientation, turned_picture, wrong_size, other_keypoints, unknown_image,
     unknown_category, duplicate_annotation_id, bad_box, box_outside, bad_area, bad_keypoints,
     bad_visibility, labelled_at_origin, wrong_num_keypoints, joint_outside_picture,
     joint_far_from_box, all_joints_in_one_place, same_person_twice, suspected_swap,
@@ -331,11 +345,11 @@ def test_sizes_are_those_of_the_pictures_as_stored(tmp_path):
     """As for training: orientation in EXIF data does not count."""
     content = data_set(tmp_path)
     file = tmp_path / "images" / "1.jpg"
-    data = file.read_bytes()
-    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
-    file.write_bytes(data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2) + exif + data[2:])
+    file.write_bytes(tagged(file.read_bytes(), 6))
     assert read_image(file).shape == (120, 180, 3)
-    assert kinds(check(write(tmp_path, content))) == {}
+    report = check(write(tmp_path, content))
+    assert report.ok
+    assert kinds(report) == {"turned_picture": [1]}
 
 
 @pytest.mark.parametrize(

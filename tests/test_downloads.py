@@ -570,6 +570,90 @@ def test_a_redirection_to_a_web_page(server, file):
     assert [path for path, _ in server.requests] == ["/w32.pth", "/login"]
 
 
+PRIVATE = r"a public address may not lead to a private one \(127\.0\.0\.1\); give that one itself"
+
+
+@pytest.fixture
+def public(monkeypatch):
+    """Says of one connection after the other whether its address is a public one."""
+
+    def say(*answers):
+        remaining = iter(answers)
+        monkeypatch.setattr(hrnet.downloads, "_is_public", lambda address: next(remaining))
+
+    return say
+
+
+@pytest.mark.parametrize(
+    "hops", [(True, False), (False, True, False), (True, True, False)], ids=str
+)
+@pytest.mark.parametrize("named_anew", [False, True], ids=["other host", "same host"])
+def test_a_public_address_does_not_lead_to_a_private_one(server, file, public, hops, named_anew):
+    """Not even by its own name, where that comes to mean another address."""
+    elsewhere = "/secret" if named_anew else f"http://localhost:{server.server_port}/secret"
+    server.answers = [says(302, Location=elsewhere)]
+    public(*hops)
+    message = refuse(server.url, file, PRIVATE)
+    assert f"it redirects to '{server.url[:-8] if named_anew else elsewhere[:-7]}" in message
+    assert len(server.requests) == len(hops) - 1  # the private one is asked for nothing
+
+
+@pytest.mark.parametrize(
+    "hops", [(False, False), (False, True), (True, True), (False, False, True)], ids=str
+)
+def test_other_redirections_are_followed(server, file, public, hops):
+    server.answers = [says(302, Location="/there")] * (len(hops) - 1) + [whole()]
+    public(*hops)
+    assert download(server.url, file, sha256=SHA256).read_bytes() == DATA
+
+
+def test_a_second_attempt_does_not_lead_to_a_private_address_either(server, file, public):
+    server.answers = [whole(breaks_at=HALF), whole()]
+    public(True, False)
+    refuse(server.url, file, PRIVATE)
+    assert len(server.requests) == 1
+
+
+def test_an_encrypted_connection_is_checked_before_it_says_anything(server, public):
+    server.answers = [
+        says(302, Location=f"https://127.0.0.1:{server.server_port}/secret"),
+    ]
+    public(True, False)
+    with pytest.raises(DownloadError, match=PRIVATE):
+        read_url(server.url, max_bytes=1_000_000)
+
+
+def test_a_proxy_is_not_judged_by_its_address(server, public, monkeypatch):
+    """It is often a private one, and what it connects to is not known here."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("http_proxy", server.url)
+    public(True, False)
+    server.answers = [says(302, Location="http://second.invalid/b"), whole()]
+    assert read_url("http://first.invalid/a", max_bytes=len(DATA)) == DATA
+    assert [path for path, _ in server.requests] == [
+        "http://first.invalid/a",
+        "http://second.invalid/b",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("8.8.8.8", True), ("140.82.121.4", True), ("2606:4700::1111", True),
+        ("::ffff:8.8.8.8", True), ("2002:808:808::1", True),
+        ("127.0.0.1", False), ("127.8.9.1", False), ("0.0.0.0", False), ("10.0.0.1", False),
+        ("172.16.0.1", False), ("192.168.1.1", False), ("169.254.169.254", False),
+        ("100.64.0.1", False), ("198.18.0.1", False), ("240.0.0.1", False),
+        ("255.255.255.255", False), ("::", False), ("::1", False), ("fe80::1", False),
+        ("fe80::1%1", False), ("fd00::1", False), ("::ffff:127.0.0.1", False),
+        ("::ffff:10.0.0.1", False), ("2002:7f00:1::1", False), ("2001:db8::1", False),
+    ],
+)  # fmt: skip
+def test_which_addresses_are_public(address, public):
+    assert hrnet.downloads._is_public(address) is public
+
+
 @pytest.mark.parametrize(
     "lie",
     [

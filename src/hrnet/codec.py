@@ -22,6 +22,9 @@ from torch import Tensor
 
 DARK_FLOOR = 1e-10
 UDP_FLOOR, UDP_CEILING = 1e-3, 50.0
+# Cells from the peak's centre to the far edge of those that the differences look at: two to each
+# side, and one.
+DARK_REACH, UDP_REACH = 2.5, 1.5
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,11 @@ class HeatmapCodec:
 
         Everything is computed in float32. Where a heatmap has no positive value, the point is
         (0, 0), as in the official code. Multiply by `cell_size` for crop pixels.
+
+        The steps of dark and udp are the references' as long as they stay on the cells that their
+        differences look at: in x and in y at most 2.5 (dark: two cells to each side) or 1.5 cells
+        (udp: one) from the peak's centre. Beyond, where those of the references know no bound (flat
+        or noisy heatmaps give thousands of cells), x and y are cut to that.
         """
         heatmaps = heatmaps.float()
         x, y, scores = _peaks(heatmaps)
@@ -109,11 +117,8 @@ class HeatmapCodec:
         dxx = 0.25 * (at(2, 0) - 2 * at(0, 0) + at(-2, 0))
         dyy = 0.25 * (at(0, 2) - 2 * at(0, 0) + at(0, -2))
         dxy = 0.25 * (at(1, 1) - at(1, -1) - at(-1, 1) + at(-1, -1))
-        determinant = dxx * dyy - dxy**2
-        inside = (x > 1) & (x < w - 2) & (y > 1) & (y < h - 2) & (determinant != 0)
-        determinant = torch.where(inside, determinant, torch.ones_like(determinant))
-        offset = -torch.stack([dyy * dx - dxy * dy, dxx * dy - dxy * dx], dim=-1)
-        return torch.where(inside[..., None], offset / determinant[..., None], 0.0)
+        inside = (x > 1) & (x < w - 2) & (y > 1) & (y < h - 2)
+        return _newton_step(dx, dy, dxx, dyy, dxy, DARK_REACH) * inside[..., None]
 
     def _udp(self, heatmaps: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """mmpose's `refine_keypoints_dark_udp`: differences over one cell, the border repeated."""
@@ -126,9 +131,7 @@ class HeatmapCodec:
         dxy = 0.5 * (
             at(1, 1) - at(1, 0) - at(0, 1) + 2 * at(0, 0) - at(-1, 0) - at(0, -1) + at(-1, -1)
         )
-        determinant = dxx * dyy - dxy**2
-        offset = -torch.stack([dyy * dx - dxy * dy, dxx * dy - dxy * dx], dim=-1)
-        return offset / determinant[..., None]
+        return _newton_step(dx, dy, dxx, dyy, dxy, UDP_REACH)
 
     def _blurred_patches(self, heatmaps: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """(N, K, 5, 5) around each peak of the blurred heatmap, rescaled so that the whole blurred
@@ -186,6 +189,18 @@ def _quarter_offset(heatmaps: Tensor, x: Tensor, y: Tensor) -> Tensor:
     inside = (x > 1) & (x < w - 1) & (y > 1) & (y < h - 1)
     offset = torch.stack([torch.sign(right - left), torch.sign(below - above)], dim=-1)
     return 0.25 * offset * inside[..., None]
+
+
+def _newton_step(
+    dx: Tensor, dy: Tensor, dxx: Tensor, dyy: Tensor, dxy: Tensor, reach: float
+) -> Tensor:
+    """(N, K, 2) from the peak to the maximum of the Taylor expansion, in x and y at most `reach`;
+    none where there is no single one."""
+    determinant = dxx * dyy - dxy**2
+    single = determinant.abs() > 0  # nor is NaN
+    step = -torch.stack([dyy * dx - dxy * dy, dxx * dy - dxy * dx], dim=-1)
+    step = step / torch.where(single, determinant, 1.0)[..., None]
+    return torch.where(single[..., None], step.clamp(-reach, reach), 0.0)
 
 
 def _blur_matrix(size: int, kernel: int, like: Tensor) -> Tensor:

@@ -1,5 +1,12 @@
-"""Files and pictures from the network: whole and as expected, or one sentence on why not."""
+"""Files and pictures from the network: whole and as expected, or one sentence on why not.
 
+A public address may not lead to a private one, by a redirection or by a name that resolves anew:
+whoever writes a public page would else have this computer ask its neighbours (server-side request
+forgery). What counts is the address that is connected to. Where a proxy is set, it is the proxy
+that connects, and has to see to this.
+"""
+
+import ipaddress
 import os
 import re
 import socket
@@ -7,10 +14,19 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse, IncompleteRead, InvalidURL, responses
+from functools import partial
+from http.client import (
+    HTTPConnection,
+    HTTPException,
+    HTTPResponse,
+    HTTPSConnection,
+    IncompleteRead,
+    InvalidURL,
+    responses,
+)
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.error import URLError
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 from urllib.request import (
@@ -59,7 +75,8 @@ def download(url: str, file: str | Path, *, sha256: str, by_hand: str | None = N
 
     Raises:
         DownloadError: the server is not there, answers with something else, breaks off again and
-            again, or sends another file. The message says where to put the file by hand.
+            again, sends another file, or leads from a public address to a private one. The message
+            says where to put the file by hand.
         OSError: the file cannot be written; with its name.
         ConfigError: `sha256` is not a digest.
     """
@@ -91,7 +108,7 @@ def read_url(url: str, *, max_bytes: int) -> bytes:
 
     Raises:
         DownloadError: the server is not there, answers with something else, breaks off again and
-            again, or sends more than `max_bytes`.
+            again, sends more than `max_bytes`, or leads from a public address to a private one.
     """
     body = BytesIO()
     _fetch(url, _Copy(body), max_bytes)
@@ -160,9 +177,10 @@ class _BrokenError(Exception):
 def _fetch(url: str, copy: _Copy, limit: int) -> None:
     """Bring `copy` up to the whole content of `url`, over several connections if need be."""
     reason = ""
+    way = _Way()
     for _ in range(ATTEMPTS):
         try:
-            if _continue(url, copy, limit):
+            if _continue(url, copy, limit, way):
                 return
             reason = "the server cannot continue it"
         except _BrokenError as error:
@@ -170,10 +188,10 @@ def _fetch(url: str, copy: _Copy, limit: int) -> None:
     raise DownloadError(f"{url} cannot be downloaded: {reason}, after {ATTEMPTS} attempts")
 
 
-def _continue(url: str, copy: _Copy, limit: int) -> bool:
+def _continue(url: str, copy: _Copy, limit: int, way: "_Way") -> bool:
     """One connection. False where the server cannot continue `copy`, which is then empty."""
     asked = copy.range_headers()
-    with _open(url, asked) as response:
+    with _open(url, asked, way) as response:
         status, total = response.status, response.length  # None: the server does not say
         if asked and status == 416:
             copy.start_over()
@@ -204,14 +222,14 @@ def _continue(url: str, copy: _Copy, limit: int) -> bool:
     return True
 
 
-def _open(url: str, headers: dict[str, str]) -> HTTPResponse:
+def _open(url: str, headers: dict[str, str], way: "_Way") -> HTTPResponse:
     """The answer to a GET request, of any status but a redirection.
 
     urllib's own handlers for redirections and errors are left out: they read the body of a
     redirection to its end, which may never come, and pass on ftp:// addresses.
     """
     opener = OpenerDirector()
-    for handler in (ProxyHandler(), HTTPHandler(), HTTPSHandler(), UnknownHandler()):
+    for handler in (ProxyHandler(), _Handler(way), UnknownHandler()):
         opener.add_handler(handler)
     headers = {"User-Agent": "hrnet", "Accept-Encoding": "identity", **headers}
     target, via = url, ""
@@ -230,6 +248,68 @@ def _open(url: str, headers: dict[str, str]) -> HTTPResponse:
         except (OSError, HTTPException, ValueError) as error:
             raise DownloadError(f"{url} cannot be downloaded: {via}{_reason(error)}") from None
     raise DownloadError(f"{url} cannot be downloaded: it redirects more than {MAX_REDIRECTS} times")
+
+
+@dataclass
+class _Way:
+    """Where the connections for one file have led."""
+
+    been_public: bool = False
+
+    def check(self, address: str) -> None:
+        """Raises `OSError` where a public address led to a private one."""
+        if _is_public(address):
+            self.been_public = True
+        elif self.been_public:
+            raise OSError(
+                f"a public address may not lead to a private one ({address}); give that one itself "
+                "if it is meant"
+            )
+
+
+def _is_public(address: str) -> bool:
+    """Whether an IP address is of the internet at large: not loopback, private, link-local, ..."""
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address):
+        ip = ip.ipv4_mapped or ip.sixtofour or ip
+    return ip.is_global
+
+
+class _Connection(HTTPConnection):
+    """One that is checked before anything is sent."""
+
+    way: _Way
+
+    def set_tunnel(self, *args: Any, **options: Any) -> None:
+        super().set_tunnel(*args, **options)
+        self.way = _Way()  # a proxy is connected to
+
+    def connect(self) -> None:
+        super().connect()
+        self.way.check(self.sock.getpeername()[0])
+
+
+class _SecureConnection(HTTPSConnection, _Connection):
+    """Checked before encryption: `HTTPSConnection.connect` begins with the next class's."""
+
+
+class _Handler(HTTPHandler, HTTPSHandler):
+    def __init__(self, way: _Way) -> None:
+        super().__init__()
+        self.way = way
+
+    def http_open(self, req: Request) -> HTTPResponse:
+        way = _Way() if req.has_proxy() else self.way
+        return self.do_open(partial(_on_its_way, _Connection, way), req)
+
+    def https_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(partial(_on_its_way, _SecureConnection, self.way), req)
+
+
+def _on_its_way(kind: type[_Connection], way: _Way, *args: Any, **options: Any) -> _Connection:
+    connection = kind(*args, **options)
+    connection.way = way
+    return connection
 
 
 def _ascii_url(url: str) -> str:

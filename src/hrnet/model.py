@@ -68,7 +68,7 @@ class PoseModel(nn.Module):
             images = torch.cat([images, images.flip(3)])
         heatmaps = self.activate(self.network(images))
         if self.flip_test:
-            heatmaps, mirrored = heatmaps.unflatten(0, (2, crops.shape[0]))
+            heatmaps, mirrored = heatmaps.view(2, crops.shape[0], *heatmaps.shape[1:])
             mirrored = mirrored.flip(3)[:, self.flip_order]
             if self.flip_shift:
                 mirrored = torch.cat([mirrored[..., :1], mirrored[..., :-1]], dim=-1)

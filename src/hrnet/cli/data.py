@@ -15,6 +15,13 @@ Images = Annotated[
 ]
 
 
+class Orient(StrEnum):
+    """What a file's pixels are of a picture that its EXIF data turn."""
+
+    stored = "stored"
+    exif = "exif"
+
+
 @data.command()
 def check(
     file: Annotated[Path, typer.Argument(help="Annotation file in COCO's keypoint format.")],
@@ -23,6 +30,13 @@ def check(
         str | None,
         typer.Option(
             metavar="NAME|FILE.toml", help="What the keypoints must be. [default: as the file says]"
+        ),
+    ] = None,
+    orient: Annotated[
+        Orient | None,
+        typer.Option(
+            help="What the labels are of where EXIF data turn a picture: its stored pixels, or "
+            "the picture turned upright. [default: stored, and a fault where that is not sure]"
         ),
     ] = None,
     sheet: Annotated[
@@ -48,7 +62,13 @@ def check(
     wanted = find_skeleton(skeleton) if skeleton is not None else None
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     with progress_bar("reading pictures") as progress:
-        report = run(file, images, skeleton=wanted, progress=progress)
+        report = run(
+            file,
+            images,
+            skeleton=wanted,
+            orient=orient.value if orient is not None else None,
+            progress=progress,
+        )
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     known = f" ({report.skeleton.name})" if report.skeleton is not None else ""

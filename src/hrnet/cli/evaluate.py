@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from hrnet.cli.data import Orient
+
 
 class Protocol(StrEnum):
     """Whose conventions to follow where the public programs differ."""
@@ -38,6 +40,13 @@ def evaluate(
         Protocol,
         typer.Option(help="Whose conventions to follow where the two differ."),
     ] = Protocol.official,
+    orient: Annotated[
+        Orient,
+        typer.Option(
+            help="What the pixels of DATA, BOXES and predictions are of where EXIF data turn a "
+            "picture: those stored, or of the picture turned upright."
+        ),
+    ] = Orient.stored,
     predictions: Annotated[
         Path | None,
         typer.Option(help="Evaluate this COCO results file, made elsewhere, instead of a model."),
@@ -91,7 +100,13 @@ def evaluate(
         points = read_skeleton(data) if skeleton in (None, "data") else find_skeleton(skeleton)
         found = read_predictions(predictions, points)
         figures = evaluate_predictions(
-            found, data, points, images=images, protocol=protocol.value, name=predictions.name
+            found,
+            data,
+            points,
+            images=images,
+            protocol=protocol.value,
+            orient=orient.value,
+            name=predictions.name,
         )
     else:
         if skeleton is not None:
@@ -104,6 +119,7 @@ def evaluate(
                 images=images,
                 boxes=boxes,
                 protocol=protocol.value,
+                orient=orient.value,
                 progress=progress,
             )
 

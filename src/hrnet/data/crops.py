@@ -26,7 +26,7 @@ from hrnet.data.augmentation import (
     random_crops,
     random_numbers,
 )
-from hrnet.data.people import People
+from hrnet.data.people import Orient, People
 from hrnet.errors import ImageError
 from hrnet.geometry import transform_points
 from hrnet.images import read_stored
@@ -80,9 +80,13 @@ class CropDataset(Dataset[Batch]):
         self.source = np.repeat(np.arange(len(people)), [len(part) for part in people])
         self.boxes = np.concatenate([part.boxes for part in people]).astype(np.float64)
         self.keypoints = np.concatenate([part.keypoints for part in people])
-        numbers: dict[Path, int] = {}
+        numbers: dict[tuple[Path, Orient], int] = {}
         self.pictures = np.array(
-            [numbers.setdefault(file, len(numbers)) for part in people for file in part.files]
+            [
+                numbers.setdefault((file, part.orient), len(numbers))
+                for part in people
+                for file in part.files
+            ]
         )  # of each person, a number
         self.files = list(numbers)
         self.skeleton = skeleton
@@ -170,7 +174,8 @@ class CropDataset(Dataset[Batch]):
         for row, (picture, factor) in enumerate(zip(self.pictures[people], factors, strict=True)):
             rows_of.setdefault((int(picture), int(factor)), []).append(row)
         for (picture, factor), rows in rows_of.items():
-            image, shrink = read_stored(self.files[picture], factor)
+            file, orient = self.files[picture]
+            image, shrink = read_stored(file, factor, orient=orient == "exif")
             for row in rows:
                 part, matrix = _kept_part(image, shrink, crops.matrices[row], crops.kept[row])
                 if part.size == 0:  # the picture is smaller than its annotations say

@@ -5,13 +5,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hrnet.errors import DataError
 from hrnet.skeletons import Skeleton
+
+# What a file's pixels are of a picture that its EXIF data turn: those stored, as COCO's tools have
+# it, or those of the picture turned upright.
+Orient = Literal["stored", "exif"]
 
 # For people whose file gives no area: about what a person covers of the box, as MMPose has it.
 AREA_OF_BOX = 0.53
@@ -48,6 +52,8 @@ class People:
         left_out: how many of the file's people are not here, by reason, whoever is selected.
         head_sizes: (P,) float64 length of each person's head in pixels by which PCKh is measured,
             or None where the file has none.
+        orient: whether pixels are those of the pictures as stored, or turned upright by their EXIF
+            data: pictures are read accordingly.
     """
 
     files: list[Path]
@@ -60,6 +66,7 @@ class People:
     box_faults: NDArray[np.str_]
     left_out: dict[str, int] = field(default_factory=dict)
     head_sizes: NDArray[np.float64] | None = None
+    orient: Orient = "stored"
 
     def __len__(self) -> int:
         return len(self.files)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import hrnet
 from hrnet.data.annotations import hashable
 from hrnet.data.coco import WHOLEBODY_PARTS, Protocol, has_wholebody, pictures_and_categories
-from hrnet.data.people import People, in_words
+from hrnet.data.people import Orient, People, in_words
 from hrnet.data.reading import read_people
 from hrnet.errors import DataError
 from hrnet.evaluation.distances import box_lengths, epe, nme
@@ -79,6 +79,7 @@ def evaluate(
     images: str | Path | None = None,
     boxes: str | Path = "gt",
     protocol: Protocol = "official",
+    orient: Orient = "stored",
     progress: Progress = lambda done, total: None,
 ) -> Evaluation:
     """Evaluate a model on an annotation file.
@@ -90,6 +91,8 @@ def evaluate(
         protocol: whose conventions to follow where the public programs differ: in how boxes are
             clipped to their pictures, in what MPII's PCKh@0.1 is, and in what the area of somebody
             found is, by which AP(M) and AP(L) count (the joints' extent, or the box's).
+        orient: what the pixels of the file, of a detections file and of the predictions are, see
+            `hrnet.data.people.People`.
         progress: called with boxes done and boxes in all.
 
     Raises:
@@ -98,13 +101,15 @@ def evaluate(
         ImageError: a picture is missing or broken.
     """
     skeleton = estimator.card.skeleton
-    people = _people(file, skeleton, images, protocol)
+    people = _people(file, skeleton, images, protocol, orient)
 
     if str(boxes) == "gt":
         predictions = predict_people(estimator, people, progress)
     else:
         pictures, categories = pictures_and_categories(file, images)
-        predictions = predict_detections(estimator, boxes, pictures, categories, progress)
+        predictions = predict_detections(
+            estimator, boxes, pictures, categories, progress, orient=orient
+        )
     weights = estimator.runner.weights
     return _evaluate(
         predictions,
@@ -131,15 +136,17 @@ def evaluate_predictions(
     *,
     images: str | Path | None = None,
     protocol: Protocol = "official",
+    orient: Orient = "stored",
     name: str = "predictions",
 ) -> Evaluation:
-    """Evaluate predictions made elsewhere; `name` says in the report whose they are.
+    """Evaluate predictions made elsewhere, in the file's pixels; `name` says in the report whose
+    they are, and `orient` how its sheet of pictures is to be turned, see `evaluate`.
 
     Raises:
         DataError: the annotation file is missing, broken, or lacks keypoints of the skeleton; or
             predictions are of a picture that it lacks, or of an annotation of another picture.
     """
-    people = _people(file, skeleton, images, protocol)
+    people = _people(file, skeleton, images, protocol, orient)
     _check_ids(predictions, file, name)
     description = {"model": name, "boxes": "unknown"}
     return _evaluate(predictions, people, file, skeleton, protocol, description)
@@ -170,9 +177,13 @@ def _check_ids(predictions: Predictions, file: str | Path, name: str) -> None:
 
 
 def _people(
-    file: str | Path, skeleton: Skeleton, images: str | Path | None, protocol: Protocol
+    file: str | Path,
+    skeleton: Skeleton,
+    images: str | Path | None,
+    protocol: Protocol,
+    orient: Orient,
 ) -> People:
-    people = read_people(file, skeleton, images, protocol=protocol)
+    people = read_people(file, skeleton, images, protocol=protocol, orient=orient)
     if len(people) == 0:
         said = in_words(people.counts())
         raise DataError(f"{file} has no people with labelled keypoints: {said}")
@@ -232,6 +243,7 @@ def _evaluate(
             "boxes_passed_over": dict(predictions.passed_over),
             "people_without_prediction": int((~found).sum()),
             "protocol": protocol,
+            "orient": people.orient,
             "oks_nms": nms,
             "measures": notes,
             "versions": {"hrnet": hrnet.__version__, **package_versions(PACKAGES)},

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrnet.data.coco import SCALE_UNIT
-from hrnet.data.people import People
+from hrnet.data.people import Orient, People
 from hrnet.detection import LARGEST
 from hrnet.detection.coco_detections import read_detections
 from hrnet.errors import BoxError, DataError
@@ -141,7 +141,9 @@ def predict_people(
         by_picture.setdefault(file, []).append(i)
     boxes = [(file, people.boxes[rows]) for file, rows in by_picture.items()]
     back = np.argsort(np.concatenate(list(by_picture.values())))  # to the order of the people
-    keypoints, scores = (found[back] for found in _predict(estimator, boxes, progress))
+    keypoints, scores = (
+        found[back] for found in _predict(estimator, boxes, people.orient, progress)
+    )
     regions = _padded(estimator, people.boxes)
     return Predictions(
         people.image_ids, keypoints, scores, regions, people.boxes, people.annotation_ids
@@ -154,6 +156,8 @@ def predict_detections(
     pictures: dict[int, Path],
     categories: set[int],
     progress: Progress = lambda done, total: None,
+    *,
+    orient: Orient = "stored",
 ) -> Predictions:
     """Predict from the boxes of a detector.
 
@@ -162,6 +166,7 @@ def predict_detections(
             category_id.
         pictures: the data set's, by image id; rows of others are passed over.
         categories: the data set's, by id; rows of others are passed over.
+        orient: what the boxes' pixels are, see `People`.
 
     Raises:
         DataError: the file is missing or broken, has no boxes for the pictures, or has one outside
@@ -187,7 +192,7 @@ def predict_detections(
             f"image_id, and with a category_id of theirs ({known})"
         )
     by_picture = [(pictures[image_id], np.array(of_one)) for image_id, of_one in boxes.items()]
-    keypoints, scores = _predict(estimator, by_picture, progress)
+    keypoints, scores = _predict(estimator, by_picture, orient, progress)
     image_ids = np.repeat(list(boxes), [len(of_one) for of_one in boxes.values()])
     corners = np.concatenate([of_one[:, :4] for _, of_one in by_picture])
     regions = _padded(estimator, corners)
@@ -274,13 +279,14 @@ def _padded(estimator: PoseEstimator, boxes: NDArray[np.float64]) -> NDArray[np.
 def _predict(
     estimator: PoseEstimator,
     boxes: list[tuple[Path, NDArray[np.float64]]],
+    orient: Orient,
     progress: Progress,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Keypoints (D, K, 3) and scores (D,) of the boxes (P, 4 or 5) of each picture, in order."""
 
     keypoints, scores, done = [], [], 0
     total = sum(len(of_file) for _, of_file in boxes)
-    pictures = (Picture(file, of_file, upright=False) for file, of_file in boxes)
+    pictures = (Picture(file, of_file, upright=orient == "exif") for file, of_file in boxes)
     for result in estimator.stream(pictures):
         if isinstance(result.error, BoxError):
             raise DataError(f"the boxes do not fit {result.picture.source}: {result.error}")

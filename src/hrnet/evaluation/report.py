@@ -108,7 +108,8 @@ def worst_people(evaluation: Evaluation) -> NDArray[np.uint8]:
     for i in np.argsort(evaluation.goodness, kind="stable")[:WORST]:
         centers, sizes = crop_regions(people.boxes[i], CELL)
         matrix = crop_matrices(centers, sizes, CELL)[0]
-        crop = warp(read_image(people.files[i], orient=False), matrix, CELL)
+        image = read_image(people.files[i], orient=people.orient == "exif")
+        crop = warp(image, matrix, CELL)
         true = people.keypoints[i]
         halves = [(true[:, :2], (true[:, 2] > 0).astype(np.float32))]
         if evaluation.matched[i] == NOBODY:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hrnet.data.augmentation import Augmentation
 from hrnet.data.coco import Protocol
+from hrnet.data.people import Orient
 from hrnet.data.reading import read_skeleton
 from hrnet.errors import ConfigError
 from hrnet.skeletons import find_skeleton
@@ -35,6 +36,8 @@ class DataSource(_Table):
         images: folder of the pictures, relative to `root` too; by default `images` beside the
             file, or the file's own.
         protocol: whose boxes, see `hrnet.data.coco.read_coco`.
+        orient: what the file's pixels are of pictures that their EXIF data turn: "stored", as
+            COCO's tools have it, or "exif", those of the picture turned upright.
         repeat: how often an epoch takes each person.
         truncation: see `hrnet.data.augmentation.Augmentation`.
     """
@@ -42,6 +45,7 @@ class DataSource(_Table):
     file: str
     images: str | None = None
     protocol: Protocol = "official"
+    orient: Orient = "stored"
     repeat: int = Field(default=1, ge=1)
     truncation: float = Field(default=0.0, ge=0, le=1)
 

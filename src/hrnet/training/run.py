@@ -330,6 +330,7 @@ def _evaluate(recipe: Recipe, weights: Path) -> dict[str, Evaluation]:
             Path(recipe.data.root, source.file),
             images=_images(recipe, source),
             protocol=source.protocol,
+            orient=source.orient,
         )
         for source in recipe.data.validation
     }
@@ -355,7 +356,13 @@ def _people(recipe: Recipe) -> tuple[list[People], list[People], dict[str, Any]]
     def read(source: DataSource) -> People:
         file = Path(recipe.data.root, source.file)
         images = _images(recipe, source)
-        people = read_people(file, recipe.model.skeleton, images, protocol=source.protocol)
+        people = read_people(
+            file,
+            recipe.model.skeleton,
+            images,
+            protocol=source.protocol,
+            orient=source.orient,
+        )
         counts[source.file] = people.counts()
         return people
 

@@ -11,11 +11,15 @@ import numpy as np
 from hrnet.data.annotations import Entry, pictures_folder, read_annotations, used_categories
 from hrnet.data.check.findings import FAULTS, NOTES, Finding, Found, entry_id, whole_number
 from hrnet.data.check.people import check_people
+from hrnet.data.people import Orient
 from hrnet.errors import DataError, HRNetError
-from hrnet.images import read_image
+from hrnet.images import read_oriented, turned_size
+from hrnet.images.orientation import UPRIGHT
 from hrnet.skeletons import Skeleton, skeleton_of_category
 
 MAX_SIDE = 1 << 31  # pixels
+
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Report:
         labelled: how many people have each joint labelled, by name.
         findings: kinds that occur: faults first.
         skeleton: by which left and right were looked at, or None.
+        orient: what training takes the file's pixels for.
     """
 
     file: Path
@@ -37,6 +42,7 @@ class Report:
     labelled: dict[str, int]
     findings: list[Finding]
     skeleton: Skeleton | None
+    orient: Orient = "stored"
 
     @property
     def ok(self) -> bool:
@@ -49,6 +55,7 @@ class Report:
             "schema": 1,
             "file": str(self.file),
             "images": str(self.images),
+            "orient": self.orient,
             "verdict": "ok" if self.ok else "faults",
             "pictures": self.pictures,
             "people": self.people,
@@ -71,6 +78,7 @@ def check(
     images: str | Path | None = None,
     *,
     skeleton: Skeleton | None = None,
+    orient: Orient | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
     """Look for faults in a data set in COCO's keypoint format, pictures included.
@@ -79,6 +87,9 @@ def check(
         file: the annotation file.
         images: folder of the pictures; by default `images` beside the file, or its own.
         skeleton: what the keypoints are to be; by default what the people's category says.
+        orient: what the file's pixels are of pictures that their EXIF data turn, see
+            `hrnet.data.people.People`; by default "stored", as in training, and a fault where the
+            sizes that the file lists say something else, or nothing.
         progress: called with (pictures read, pictures in all).
 
     Raises:
@@ -90,7 +101,7 @@ def check(
     if not any("keypoints" in entry for entry in content["annotations"]):
         raise DataError(f"{file} has no keypoints: none of its annotations has any")
     found = Found()
-    sizes = _check_pictures(content["images"], folder, found, progress)
+    sizes = _check_pictures(content["images"], folder, orient, found, progress)
     categories = used_categories(content)
     if skeleton is None and categories:
         skeleton = skeleton_of_category(categories[0])
@@ -105,16 +116,22 @@ def check(
         labelled,
         [Finding(kind, found[kind]) for kind in (*FAULTS, *NOTES) if kind in found],
         skeleton,
+        orient or "stored",
     )
 
 
 def _check_pictures(
-    entries: list[Entry], folder: Path, found: Found, progress: Callable[[int, int], None]
-) -> dict[int, tuple[int, int]]:
+    entries: list[Entry],
+    folder: Path,
+    orient: Orient | None,
+    found: Found,
+    progress: Callable[[int, int], None],
+) -> dict[int, Size]:
     """Sizes (width, height) by id: the file's own if it can be read, else what is said of it."""
-    sizes: dict[int, tuple[int, int]] = {}
+    sizes: dict[int, Size] = {}
     names: set[str] = set()
-    to_read: list[tuple[Any, str, tuple[int, int] | None]] = []
+    to_read: list[tuple[Any, str, Size | None]] = []
+    turned: list[_Turned] = []
     for entry in entries:
         id_, name = entry_id(entry, found), entry.get("file_name")
         if id_ is not None and id_ in sizes:
@@ -138,33 +155,83 @@ def _check_pictures(
         results = pool.map(_read_size, (folder / name for _, name, _ in to_read))
         for done, ((id_, name, said), result) in enumerate(zip(to_read, results, strict=True), 1):
             progress(done, len(to_read))
-            if isinstance(result, str):
+            if isinstance(result, str):  # what is wrong with it
                 missing = not (folder / name).is_file()
                 kind = "missing_picture" if missing else "broken_picture"
                 found.add(kind, id_, name if missing else result)
                 continue
-            if said is not None and result != said:
-                real, stated = (f"{width} x {height}" for width, height in (result, said))
+            size, orientation = result
+            picture = _Turned(id_, orientation, size, said)
+            if orientation != UPRIGHT:
+                turned.append(picture)
+            if said is not None and said != size and picture.listed is None:
+                real, stated = (f"{width} x {height}" for width, height in (size, said))
                 found.add("wrong_size", id_, f"{name} is {real}, not {stated}")
             if id_ is not None:
-                sizes[id_] = result
+                sizes[id_] = size
     finally:
         pool.shutdown(cancel_futures=True)  # whoever interrupts need not wait for all pictures
+    _check_turned(turned, orient, sizes, found)
     return sizes
 
 
-def _said_size(entry: Entry) -> tuple[int, int] | None:
+@dataclass(frozen=True)
+class _Turned:
+    """A picture by its header, and the size that the file lists."""
+
+    id: int | None
+    orientation: int
+    size: Size
+    said: Size | None
+
+    @property
+    def upright(self) -> Size:
+        return turned_size(self.size, self.orientation)
+
+    @property
+    def listed(self) -> Orient | None:
+        """What the listed size is of, where it tells: not of a square, or turned upside down."""
+        if self.upright == self.size:
+            return None
+        readings: dict[Size | None, Orient] = {self.size: "stored", self.upright: "exif"}
+        return readings.get(self.said)
+
+
+def _check_turned(
+    pictures: list[_Turned], orient: Orient | None, sizes: dict[int, Size], found: Found
+) -> None:
+    """How the labels of turned pictures are meant: by the size that is listed of each; where it
+    does not tell, by those of the file's other pictures, as one tool wrote it; else it has to be
+    said. Turns the `sizes` of those whose labels are upright."""
+    listed = {picture.listed for picture in pictures} - {None}
+    file_s = listed.pop() if len(listed) == 1 else None
+    for picture in pictures:
+        meant = picture.listed or orient or file_s
+        told = "the sizes" if picture.listed or not orient else "--orient"
+        what = f"orientation {picture.orientation}: "
+        if meant is None:
+            found.add("orientation", picture.id, f'{what}the sizes do not tell; "exif" or "stored"')
+        elif meant != (orient or "stored"):
+            found.add("orientation", picture.id, f'{what}by the sizes "{meant}"')
+        else:
+            found.add("turned_picture", picture.id, f'{what}by {told} "{meant}"')
+        if picture.id is not None and meant == "exif":
+            sizes[picture.id] = picture.upright
+
+
+def _said_size(entry: Entry) -> Size | None:
     width, height = whole_number(entry.get("width")), whole_number(entry.get("height"))
     if not width or not height or not 0 < width < MAX_SIDE or not 0 < height < MAX_SIDE:
         return None
     return width, height
 
 
-def _read_size(file: Path) -> tuple[int, int] | str:
-    """Width and height of a picture as stored, or what is wrong with it."""
+def _read_size(file: Path) -> tuple[Size, int] | str:
+    """(width, height) of a picture as stored and its orientation, or what is wrong with it."""
     try:
-        height, width = read_image(file, orient=False).shape[:2]
-        return width, height
+        image, orientation = read_oriented(file)
+        height, width = image.shape[:2]
+        return turned_size((width, height), orientation), orientation
     except HRNetError as error:
         return str(error)
 

@@ -16,6 +16,9 @@ FAULTS = {
     "bad_picture_entry": "pictures without a file_name, or a width and height of at least 1",
     "missing_picture": "pictures whose file is not there",
     "broken_picture": "pictures whose file is no whole picture",
+    "orientation": "pictures that their EXIF data turn, and whose labels may be of the picture "
+    'turned upright (orient = "exif"), as many tools show it, or of the stored pixels ("stored"); '
+    "say which",
     "wrong_size": "pictures of another size than the annotation file says",
     "no_keypoint_names": "categories without keypoint names, which training needs",
     "other_keypoints": "categories whose keypoints are not those of the skeleton",
@@ -45,6 +48,7 @@ NOTES = {
     "trained on",
     "nobody_labelled": "people without a labelled joint; training leaves them out",
     "no_area": "people without an area, for which evaluation takes 0.53 of the box's",
+    "turned_picture": "pictures that their EXIF data turn, and how their labels are taken",
     "crowd": "crowds (iscrowd = 1), which training leaves out; they are not checked further",
     "picture_without_people": "pictures without people",
     "never_labelled": "keypoints that nobody has labelled",

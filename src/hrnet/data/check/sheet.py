@@ -1,5 +1,7 @@
 """What training will see, to be looked at: crops with their joints."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,6 +64,7 @@ def checked_sheet(report: Report) -> NDArray[np.uint8]:
     if report.skeleton is None:
         raise DataError(f"{report.file} does not name its keypoints; give a skeleton")
     people = read_coco(report.file, report.images, skeleton=report.skeleton)
+    people = replace(people, orient=report.orient)
     unreadable = [
         id_
         for finding in report.findings
