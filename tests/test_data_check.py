@@ -8,14 +8,16 @@ import pytest
 from typer.testing import CliRunner
 
 from hrnet.cli import app, main
+from hrnet.data.check import sheet
 from hrnet.data.check.checking import check
 from hrnet.data.check.findings import FAULTS, NOTES
 from hrnet.data.check.sides import mirrored_faces, suspected_swaps, swapped_pairs
 from hrnet.data.coco import read_coco
-from hrnet.data.reading import read_skeleton
+from hrnet.data.reading import read_people, read_skeleton
 from hrnet.errors import ConfigError, DataError
 from hrnet.images import read_image
 from hrnet.skeletons import find_skeleton, skeleton_of_category
+from hrnet.training.recipe import load_recipe
 from planted import COCO, data_set, facing, tagged, write
 from real_data import real_data
 
@@ -226,7 +228,10 @@ PLANTS = [
     box_partly_outside, unlabelled_with_place, nobody_labelled, no_area, crowd,
     picture_without_people, other_category,
 ]  # fmt: skip
-OF_THE_WHOLE_SET = {"no_keypoint_names", "sides_swapped", "sides_mirrored", "never_labelled"}
+OF_THE_WHOLE_SET = {
+    *("no_keypoint_names", "sides_swapped", "sides_mirrored", "never_labelled"),
+    *("keypoint_named_twice", "unclear_pair", "not_mirrored"),
+}
 
 
 def test_a_data_set_without_faults_is_clean(tmp_path):
@@ -407,6 +412,76 @@ def test_a_category_without_keypoints_beside_one_that_has_them(tmp_path, used):
     assert (kinds(report), report.skeleton.name) == (expected, "coco17")
     assert read_skeleton(file).name == "coco17"
     assert read_coco(file).names == list(COCO.keypoints)
+
+
+def of_two_points(folder, *names):
+    content = data_set(folder)
+    content["categories"][0].update(name="dial", keypoints=list(names))
+    for person in content["annotations"]:
+        person.update(keypoints=person["keypoints"][:6], num_keypoints=2)
+    return write(folder, content)
+
+
+def test_two_points_that_no_name_tells_apart_are_a_question(tmp_path):
+    report = check(of_two_points(tmp_path, "first", "second"))
+    found = {finding.kind: finding.cases for finding in report.findings}
+    assert found == {"unclear_pair": [("first/second", "")], "not_mirrored": [("dial", "")]}
+    assert not report.ok
+    output = run(tmp_path / "people.json").output
+    assert "by the keypoints' names, pictures are not mirrored" in output
+    assert "give pairs in a skeleton's TOML file (--skeleton), or on_axis = true" in output
+    # Whoever gives a skeleton has answered.
+    mine = tmp_path / "mine.toml"
+    for answer in ('pairs = [["first", "second"]]', "on_axis = true", ""):
+        mine.write_text(f'schema = 1\nname = "dial"\nkeypoints = ["first", "second"]\n{answer}\n')
+        assert check(tmp_path / "people.json", skeleton=find_skeleton(str(mine))).ok
+
+
+def test_pairs_taken_from_names_are_said(tmp_path):
+    file = of_two_points(tmp_path, "eyeL", "eyeR")
+    assert kinds(check(file)) == {}
+    result = run(file)
+    assert result.exit_code == 0
+    assert (
+        "names, pictures are mirrored, and these points change places: eyeL/eyeR" in result.output
+    )
+
+
+def test_two_keypoints_of_one_name(tmp_path):
+    file = of_two_points(tmp_path, "tip", "tip")
+    report = check(file)
+    assert [(f.kind, f.cases) for f in report.findings] == [("keypoint_named_twice", [(1, "tip")])]
+    for read in (
+        read_skeleton,
+        lambda f: read_people(f, find_skeleton("coco17")),
+        lambda f: load_recipe("finetune", [f'data.sources=[{{file="{f}"}}]']),
+    ):
+        with pytest.raises(DataError, match="people.json: the keypoint 'tip' is named twice; give"):
+            read(file)
+
+
+def test_a_sheet_shows_what_a_recipe_s_training_sees(tmp_path, monkeypatch):
+    file = write(tmp_path, data_set(tmp_path))
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(
+        'schema = 1\nextends = "finetune"\n[model]\ninput_size = [64, 96]\npadding = 1.5\n'
+        f'[data]\nroot = "{tmp_path}"\nsources = [{{file = "people.json", truncation = 0.4}}]\n'
+        "[augmentation]\nflip = 0\nrotation = 7\n"
+    )
+    seen = []
+    whole = sheet.CropDataset
+    monkeypatch.setattr(sheet, "CropDataset", lambda *a, **k: seen.append((a, k)) or whole(*a, **k))
+    result = run(file, "--sheet", tmp_path / "sheet.png", "--recipe", recipe)
+    assert result.exit_code == 0, result.output
+    assert f"crops by recipe {recipe}" in result.output
+    ((_, augmentation),), _, size = seen[1][0]
+    assert (augmentation.flip, augmentation.rotation, augmentation.truncation) == (0, 7, 0.4)
+    assert (size, seen[1][1]["padding"], seen[1][1]["unbiased"]) == ((64, 96), 1.5, True)
+    result = run(file, "--sheet", tmp_path / "sheet.png")
+    assert "crops by the paper's augmentation for COCO" in result.output
+    assert seen[3][0][2] == (192, 256)
+    result = run(file, "--recipe", recipe)
+    assert "--recipe is for --sheet" in str(result.exception)
 
 
 def test_a_skeleton_file(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 from hrnet.errors import ConfigError
 from hrnet.skeletons import Skeleton, list_skeletons, load_skeleton, skeleton_of_names
+from hrnet.skeletons.sides import pairs_by_name, unclear_pairs
 from hrnet.tables import validate
 from hrnet.training.recipe import Recipe, list_recipes, load_recipe
 from hrnet.zoo import find_model, list_models
@@ -50,6 +51,61 @@ def test_names_with_two_sides_are_paired_once():
     names = ["left_hand_l", "left_hand_r", "right_hand_l", "right_hand_r"]
     pairs = (("left_hand_l", "right_hand_l"), ("left_hand_r", "right_hand_r"))
     assert skeleton_of_names("hands", names).pairs == pairs
+
+
+@pytest.mark.parametrize(
+    ("pairs", "others"),
+    [
+        ("l_knee r_knee", "nose"),
+        ("LeftKnee RightKnee LKnee RKnee", ""),
+        ("eyeL eyeR", ""),
+        ("Lknee Rknee", ""),
+        ("lEye rEye", "tip"),
+        ("l r", "tip"),
+        ("FL_paw FR_paw HL_paw HR_paw", ""),
+        ("fl fr rl rr", ""),
+        ("左膝 右膝", "鼻"),
+        ("genou_gauche genou_droit main_gauche main_droite", "nez"),
+        ("genou_g genou_d", ""),
+        ("Knie_links Knie_rechts linkes_Auge rechtes_Auge", "Nase"),
+        ("Li_Knie Re_Knie", ""),
+        ("rodilla_izquierda rodilla_derecha ojo_izq ojo_der", "nariz"),
+        ("", "ball barr elbow lip rip"),
+        ("", "p_a p_d p_g p_l p_r"),
+        ("", "first second"),
+        ("", "left_knee left_hip"),
+        ("", "ankle leftover"),
+    ],
+)
+def test_pairs_are_found_by_words_and_letters_for_the_sides(pairs, others):
+    found = pairs_by_name([*pairs.split(), *others.split()])
+    assert [name for pair in found for name in pair] == pairs.split()
+
+
+@pytest.mark.parametrize(
+    ("names", "unclear"),
+    [
+        ("first second", [("first", "second")]),
+        ("ear_1 ear_2 nose", [("ear_1", "ear_2")]),
+        ("wing_a wing_b left_eye right_eye", [("wing_a", "wing_b")]),
+        ("ball barr", [("ball", "barr")]),
+        ("left_eye right_eye nose neck", []),  # of one word, beside pairs
+        ("upper_lip lower_lip nose tail", []),  # understood: not the sides
+        (" ".join(f"face_{i}" for i in range(68)), []),  # points of a row
+    ],
+)
+def test_two_names_that_differ_in_a_mark_and_are_no_pair_are_a_question(names, unclear):
+    keypoints = names.split()
+    assert unclear_pairs(keypoints, pairs_by_name(keypoints)) == unclear
+
+
+def test_what_has_no_pairs_does_not_mirror_unless_its_points_lie_on_the_axis():
+    assert not skeleton_of_names("dial", ["first", "second"]).mirrors
+    assert skeleton_of_names("eyes", ["eyeL", "eyeR"]).mirrors
+    table = {"schema": 1, "name": "rod", "keypoints": ["top", "bottom"], "on_axis": True}
+    assert validate(Skeleton, table, "rod.toml").mirrors
+    # As published: MMPose mirrors hands, of which nothing says whether they are left or right.
+    assert all(load_skeleton(name).mirrors for name in list_skeletons())
 
 
 def test_coco17_has_coco_s_order_and_sigmas():

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,7 +41,14 @@ def check(
     ] = None,
     sheet: Annotated[
         Path | None,
-        typer.Option(metavar="OUT.png", help="Draw some people as training will see them."),
+        typer.Option(metavar="OUT.png", help="Draw some people as training sees them."),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE.toml",
+            help="Whose crops and augmentation the sheet shows. [default: the paper's for COCO]",
+        ),
     ] = None,
     json: Annotated[
         Path | None, typer.Option(metavar="OUT.json", help="Write the findings, with all ids.")
@@ -54,12 +61,15 @@ def check(
 
     from hrnet.cli.progress import progress_bar
     from hrnet.data.check.checking import check as run
-    from hrnet.errors import DataError
+    from hrnet.errors import ConfigError, DataError
     from hrnet.files import atomic_write
     from hrnet.images import write_image
-    from hrnet.skeletons import Colours, find_skeleton
+    from hrnet.skeletons import Colours, find_skeleton, list_skeletons
 
+    if recipe is not None and sheet is None:
+        raise ConfigError("--recipe is for --sheet; give both")
     wanted = find_skeleton(skeleton) if skeleton is not None else None
+    shown_as = {} if recipe is None else _crop_settings(recipe, file)
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     with progress_bar("reading pictures") as progress:
         report = run(
@@ -76,6 +86,9 @@ def check(
         f"{file}: {report.pictures} pictures, {report.people} people, "
         f"{len(report.labelled)} keypoints{known}"
     )
+    own = report.skeleton
+    if own is not None and wanted is None and own.name not in list_skeletons():
+        console.print(f"  by the keypoints' names, {own.mirroring}")
     for finding in report.findings:
         severity = "fault" if finding.is_fault else "note "
         console.print(f"  {severity} {len(finding.cases):7}  {finding.kind}: {finding.meaning}")
@@ -93,16 +106,35 @@ def check(
         from hrnet.data.check.sheet import checked_sheet
 
         try:
-            write_image(sheet, checked_sheet(report))
+            write_image(sheet, checked_sheet(report, **shown_as))
             usual = report.skeleton is not None and report.skeleton.colours == Colours()
-            sides = ": the person's left is green, right is orange, middle is blue"
-            console.print(f"{sheet}{sides if usual else ''}")
+            sides = "; the person's left is green, right is orange, middle is blue" if usual else ""
+            whose = "the paper's augmentation for COCO" if recipe is None else f"recipe {recipe}"
+            console.print(f"{sheet}: crops by {whose}{sides}")
         except DataError as error:
             if report.ok:
                 raise
             errors.print(f"no sheet: {error}")
     if not report.ok:
         raise typer.Exit(1)
+
+
+def _crop_settings(name: str, file: Path) -> dict[str, Any]:
+    """What a recipe makes of the people in a file, for `crop_sheet`."""
+    from hrnet.data.augmentation import Augmentation
+    from hrnet.training.recipe import load_recipe
+
+    recipe = load_recipe(name)
+    sources = recipe.data.sources
+    own = [s for s in sources if Path(recipe.data.root, s.file).resolve() == file.resolve()]
+    return {
+        "augmentation": Augmentation(
+            **recipe.augmentation.model_dump(), truncation=own[0].truncation if own else 0.0
+        ),
+        "input_size": recipe.model.input_size,
+        "padding": recipe.model.padding,
+        "unbiased": recipe.model.unbiased,
+    }
 
 
 class Published(StrEnum):

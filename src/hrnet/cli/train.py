@@ -83,7 +83,8 @@ def _report(trained: "TrainedModel", published: "tuple[Figure, ...]") -> None:
     for file, evaluation in trained.evaluations.items():
         people = in_words(evaluation.protocol)
         figures = ", ".join(f"{name} {shown(v)}" for name, v in evaluation.figures.items())
-        console.print(f"reached on {file} ({people}, true boxes, flip test on): {figures}")
+        flip_test = "on" if evaluation.protocol["flip_test"] else "off"
+        console.print(f"reached on {file} ({people}, true boxes, flip test {flip_test}): {figures}")
     for f in published:
         console.print(f"the recipe is for: {f.metric} {f.value:g}, {f.protocol}")
 

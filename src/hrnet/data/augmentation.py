@@ -35,7 +35,7 @@ class Augmentation:
     """Random changes of the crop; the defaults are the paper's for COCO.
 
     Attributes:
-        flip: probability of mirroring.
+        flip: probability of mirroring; of a skeleton that does not mirror, nothing is.
         rotation: standard deviation in degrees, cut at twice that.
         rotation_probability: how often to rotate at all.
         scale: standard deviation of the factor on the region's size, cut at once that.
@@ -176,7 +176,7 @@ def random_crops(
     sizes *= 1 + augmentation.scale * np.clip(zoom, -1, 1)[:, None]
     rotated = u[8] < augmentation.rotation_probability
     rotation = np.where(rotated, augmentation.rotation * np.clip(angle, -2, 2), 0.0)
-    flips = u[9] < augmentation.flip
+    flips = (u[9] < augmentation.flip) & skeleton.mirrors
     matrices = crop_matrices(
         centers, sizes, input_size, rotation=rotation, flip=flips, unbiased=unbiased
     )

@@ -28,7 +28,7 @@ from hrnet.data.people import (
     joint_boxes,
 )
 from hrnet.errors import DataError
-from hrnet.skeletons import Skeleton, skeleton_of_category
+from hrnet.skeletons import Skeleton, named_twice, skeleton_of_category
 from hrnet.tables import read_json
 
 # Whose conventions to follow where the public programs differ.
@@ -148,13 +148,17 @@ def skeleton_in(file: str | Path) -> Skeleton:
     file = Path(file)
     content = read_json(file, "annotation file")
     try:
-        keypoint_names(content)  # one list, whichever of the categories it is of
+        names = keypoint_names(content)  # one list, whichever of the categories it is of
         skeleton = skeleton_of_category(used_categories(content)[0])
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{file} is not in COCO's keypoint format ({type(error).__name__}: {error}); it needs "
             "a category with keypoints"
         ) from error
+    if twice := named_twice(names):
+        raise DataError(
+            f"{file}: the keypoint {twice!r} is named twice; give each a name of its own"
+        )
     if skeleton is None:
         raise DataError(f"{file} names no keypoints; give a skeleton as a TOML file")
     return skeleton

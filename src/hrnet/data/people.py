@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrnet.errors import DataError
-from hrnet.skeletons import Skeleton
+from hrnet.skeletons import Skeleton, named_twice
 
 # What a file's pixels are of a picture that its EXIF data turn: those stored, as COCO's tools have
 # it, or those of the picture turned upright.
@@ -103,6 +103,10 @@ class People:
             DataError: a keypoint of the skeleton is missing.
         """
         names = self.names or list(skeleton.keypoints)
+        if twice := named_twice(names):
+            raise DataError(
+                f"{where}: the keypoint {twice!r} is named twice; give each a name of its own"
+            )
         missing = [name for name in skeleton.keypoints if name not in names]
         if missing or len(names) != self.keypoints.shape[1]:
             raise DataError(

@@ -1,7 +1,6 @@
 """What the points are: names, pairs, limbs and OKS sigmas, one TOML file a skeleton."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 from hrnet.errors import ConfigError
+from hrnet.skeletons.sides import pairs_by_name
 from hrnet.tables import nearest_names, read_table, validate
 
 Colour = tuple[int, int, int]
@@ -37,7 +37,10 @@ class Skeleton(BaseModel):
         upper_body: names for half-body augmentation; empty switches it off.
         torso: the two names whose distance normalises PCK, or None.
         interocular: the outer corners of the eyes, whose distance normalises NME of faces, or None.
-        pairs: (left, right) names that swap when the picture is mirrored.
+        pairs: (left, right) names that swap when the picture is mirrored; what is in none keeps its
+            name.
+        on_axis: of a skeleton without pairs, that its points keep their names in a mirrored
+            picture: they lie on the axis, or left and right are not told apart (hands).
         limbs: pairs of names to draw a line between.
     """
 
@@ -52,13 +55,14 @@ class Skeleton(BaseModel):
     torso: tuple[str, str] | None = None
     interocular: tuple[str, str] | None = None
     pairs: tuple[tuple[str, str], ...] = ()
+    on_axis: bool = False
     limbs: tuple[tuple[str, str], ...] = ()
     colours: Colours = Colours()
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Skeleton":
-        if len(set(self.keypoints)) != len(self.keypoints):
-            raise ValueError("a keypoint is named twice")
+        if twice := named_twice(self.keypoints):
+            raise ValueError(f"the keypoint {twice!r} is named twice")
         if self.sigmas is not None and len(self.sigmas) != len(self.keypoints):
             raise ValueError(f"{len(self.sigmas)} sigmas for {len(self.keypoints)} keypoints")
         used = [*self.upper_body, *(self.torso or ()), *(self.interocular or ())]
@@ -78,6 +82,26 @@ class Skeleton(BaseModel):
     def index(self, name: str) -> int:
         """Position of a keypoint by name."""
         return self.keypoints.index(name)
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether it is known what the points are in a mirrored picture: without, nothing is
+        mirrored in training, and there is no flip test."""
+        return bool(self.pairs) or self.on_axis
+
+    @property
+    def mirroring(self) -> str:
+        """What training and the flip test make of mirrored pictures, in words."""
+        if self.pairs:
+            pairs = ", ".join(f"{left}/{right}" for left, right in self.pairs)
+            return f"pictures are mirrored, and these points change places: {pairs}"
+        if self.on_axis:
+            return "pictures are mirrored, and points keep their names"
+        return (
+            f"pictures are not mirrored, and there is no flip test: skeleton {self.name} has no "
+            "left and right; give it pairs in a TOML file, or on_axis = true if its points keep "
+            "their names in a mirror"
+        )
 
     @cached_property
     def flip_order(self) -> NDArray[np.int64]:
@@ -136,27 +160,30 @@ def find_skeleton(name: str) -> Skeleton:
 def skeleton_of_names(
     name: str, keypoints: Sequence[str], limbs: Sequence[tuple[str, str]] = ()
 ) -> Skeleton:
-    """A skeleton whose pairs are found by the keypoints' names: left_knee and right_knee, l_knee
-    and r_knee, LeftKnee and RightKnee, knee_l and knee_r.
+    """A skeleton whose pairs are found by the keypoints' names, see
+    `hrnet.skeletons.sides.pairs_by_name`.
 
     Raises:
         ConfigError: a keypoint is named twice, or a limb ends at none.
     """
-    right_of: dict[str, str] = {}
-    for pattern, replacement in _LEFT_TO_RIGHT:
-        for left in keypoints:
-            right = re.sub(pattern, replacement, left, count=1)
-            paired = {*right_of, *right_of.values()}
-            if right != left and right in keypoints and not {left, right} & paired:
-                right_of[left] = right
     table = {
         "schema": 1,
         "name": name,
         "keypoints": list(keypoints),
         "limbs": [list(limb) for limb in limbs],
-        "pairs": [list(pair) for pair in right_of.items()],
+        "pairs": [list(pair) for pair in pairs_by_name(keypoints)],
     }
     return validate(Skeleton, table, f"skeleton {name}")
+
+
+def named_twice(keypoints: Iterable[object]) -> str:
+    """The first name that two keypoints have; "" if there is none."""
+    seen: set[str] = set()
+    for name in map(str, keypoints):
+        if name in seen:
+            return name
+        seen.add(name)
+    return ""
 
 
 def skeleton_of_category(category: dict[str, Any]) -> Skeleton | None:
@@ -165,7 +192,7 @@ def skeleton_of_category(category: dict[str, Any]) -> Skeleton | None:
     from 1). None where it has no names, or one twice.
     """
     names = category.get("keypoints")
-    if not isinstance(names, list) or not names or len(set(map(str, names))) != len(names):
+    if not isinstance(names, list) or not names or named_twice(names):
         return None
     keypoints = tuple(str(name) for name in names)
     for known in list_skeletons():
@@ -180,15 +207,6 @@ def skeleton_of_category(category: dict[str, Any]) -> Skeleton | None:
         ends = []
     limbs = [(keypoints[a - 1], keypoints[b - 1]) for a, b in ends]
     return skeleton_of_names(str(category.get("name", "own")), keypoints, limbs)
-
-
-_LEFT_TO_RIGHT = (
-    ("left", "right"),
-    ("Left", "Right"),
-    ("LEFT", "RIGHT"),
-    (r"(?<![A-Za-z])l(?![A-Za-z])", "r"),
-    (r"(?<![A-Za-z])L(?![a-z])", "R"),
-)
 
 
 @cache

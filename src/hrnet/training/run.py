@@ -146,7 +146,7 @@ def train(
         with atomic_write(out / "recipe.json") as temporary:
             temporary.write_text(recipe.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
         _write_json(out / "run.json", record)
-        _say_people(counts, trainer)
+        _say_people(counts, card.skeleton.mirroring, trainer)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")  # advice on what is meant
         try:
@@ -176,7 +176,7 @@ def train(
     evaluations = {}
     if trainer.is_global_zero:
         save_model(model.network, card, weights)
-        evaluations = _evaluate(recipe, weights)
+        evaluations = _evaluate(recipe, weights, "cuda" if device == "gpu" else device)
         record["reached"] = {
             "pck": None if pck is None else float(pck),
             **{file: evaluation.figures for file, evaluation in evaluations.items()},
@@ -319,11 +319,12 @@ def _take(network: torch.nn.Module, checkpoint: Path) -> None:
     )
 
 
-def _evaluate(recipe: Recipe, weights: Path) -> dict[str, Evaluation]:
-    """The weights on every validation file, with true boxes and the flip test."""
+def _evaluate(recipe: Recipe, weights: Path, device: str) -> dict[str, Evaluation]:
+    """The weights on every validation file, with true boxes and, if the skeleton mirrors, the flip
+    test."""
     if not recipe.data.validation:
         return {}
-    estimator = PoseEstimator(str(weights), flip_test=True)
+    estimator = PoseEstimator(weights, device=device, flip_test=recipe.model.skeleton.mirrors)
     return {
         source.file: evaluate(
             estimator,
@@ -388,10 +389,10 @@ def _people(recipe: Recipe) -> tuple[list[People], list[People], dict[str, Any]]
     return training, [people for people in measured if len(people)], counts
 
 
-def _say_people(counts: dict[str, Any], trainer: pl.Trainer) -> None:
+def _say_people(counts: dict[str, Any], mirroring: str, trainer: pl.Trainer) -> None:
     """On standard error and in TensorBoard's log: how many people each file has, who is left out of
-    it, and whose boxes are made from the joints."""
-    lines = [f"{file}: {in_words(of_file)}" for file, of_file in counts.items()]
+    it, and whose boxes are made from the joints; and what mirroring does to the points."""
+    lines = [*(f"{file}: {in_words(of_file)}" for file, of_file in counts.items()), mirroring]
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     console.print("\n".join(lines))
     loggers: list[Any] = trainer.loggers

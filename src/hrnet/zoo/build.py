@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from hrnet.codec import HeatmapCodec
+from hrnet.errors import ConfigError
 from hrnet.files import atomic_write
 from hrnet.model import PoseModel
 from hrnet.network import HighResolutionNet, network_parts
@@ -42,7 +43,17 @@ def create_model(
 def build_model(
     card: ModelCard, weights: Path | None = None, *, flip_test: bool = False
 ) -> PoseModel:
-    """The model that a card describes, with the weights of a file, or random ones."""
+    """The model that a card describes, with the weights of a file, or random ones.
+
+    Raises:
+        ConfigError: a flip test is asked for, and the skeleton does not mirror.
+        WeightsError: the weights do not fit.
+    """
+    if flip_test and not card.skeleton.mirrors:
+        raise ConfigError(
+            f"{card.name} has no flip test, as its skeleton {card.skeleton.name} has no left and "
+            "right, nor does it say that its points lie on the axis; leave the flip test out"
+        )
     network = HighResolutionNet(num_joints=len(card.skeleton), **card.network.model_dump())
     if weights is not None:
         load_weights(network, weights)

@@ -15,7 +15,8 @@ from hrnet.data.people import Orient
 from hrnet.errors import DataError, HRNetError
 from hrnet.images import read_oriented, turned_size
 from hrnet.images.orientation import UPRIGHT
-from hrnet.skeletons import Skeleton, skeleton_of_category
+from hrnet.skeletons import Skeleton, list_skeletons, named_twice, skeleton_of_category
+from hrnet.skeletons.sides import unclear_pairs
 
 MAX_SIDE = 1 << 31  # pixels
 
@@ -105,6 +106,8 @@ def check(
     categories = used_categories(content)
     if skeleton is None and categories:
         skeleton = skeleton_of_category(categories[0])
+        if skeleton is not None and skeleton.name not in list_skeletons():
+            _check_pairs(skeleton, found)
     _check_categories(categories, skeleton, found)
     with np.errstate(all="ignore"):  # places may be any numbers
         labelled = check_people(content, sizes, skeleton, found)
@@ -236,11 +239,21 @@ def _read_size(file: Path) -> tuple[Size, int] | str:
         return str(error)
 
 
+def _check_pairs(skeleton: Skeleton, found: Found) -> None:
+    """Whether it is known what the points are in a mirrored picture, by their names alone."""
+    for pair in unclear_pairs(skeleton.keypoints, skeleton.pairs):
+        found.add("unclear_pair", "/".join(pair))
+    if not skeleton.mirrors:
+        found.add("not_mirrored", skeleton.name)
+
+
 def _check_categories(categories: list[Entry], skeleton: Skeleton | None, found: Found) -> None:
     for category in categories:
         names = category.get("keypoints")
         if not isinstance(names, list) or not names:
             found.add("no_keypoint_names", category.get("id"), str(category.get("name")))
+        elif twice := named_twice(names):
+            found.add("keypoint_named_twice", category.get("id"), twice)
         elif skeleton is not None and tuple(map(str, names)) != skeleton.keypoints:
             what = (
                 "the same in another order"

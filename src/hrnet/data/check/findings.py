@@ -21,6 +21,9 @@ FAULTS = {
     "say which",
     "wrong_size": "pictures of another size than the annotation file says",
     "no_keypoint_names": "categories without keypoint names, which training needs",
+    "keypoint_named_twice": "categories with two keypoints of one name",
+    "unclear_pair": "keypoints that may be left and right, which no name tells: give pairs in a "
+    "skeleton's TOML file (--skeleton), or on_axis = true if they keep their names in a mirror",
     "other_keypoints": "categories whose keypoints are not those of the skeleton",
     "unknown_image": "people of a picture that is not listed",
     "unknown_category": "people of a category that is not listed",
@@ -42,6 +45,7 @@ FAULTS = {
     "sides_mirrored": "left and right are the viewer's, not the person's own, in most faces",
 }
 NOTES = {
+    "not_mirrored": "skeletons without left and right: training does not mirror their pictures",
     "suspected_swap": "people whose left and right may be exchanged at some joints; look at them",
     "box_partly_outside": "people whose box goes beyond the picture; training clips it",
     "unlabelled_with_place": "people with joints that have a place and v = 0; these are not "

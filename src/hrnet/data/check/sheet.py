@@ -1,6 +1,7 @@
 """What training will see, to be looked at: crops with their joints."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +16,24 @@ from hrnet.errors import DataError
 from hrnet.skeletons import Skeleton
 
 PEOPLE, DRAWS, SIZE = 16, 2, (192, 256)
+PAPERS = Augmentation()  # for COCO
 
 
-def crop_sheet(people: People, skeleton: Skeleton, *, seed: int = 0) -> NDArray[np.uint8]:
+def crop_sheet(
+    people: People,
+    skeleton: Skeleton,
+    *,
+    augmentation: Augmentation = PAPERS,
+    input_size: tuple[int, int] = SIZE,
+    padding: float = 1.25,
+    unbiased: bool = False,
+    seed: int = 0,
+) -> NDArray[np.uint8]:
     """Some people, each as the padded box's crop and twice augmented, by the path that training
     takes. Occluded joints (v = 1) of the first crop are rings.
 
     Args:
+        augmentation, input_size, padding, unbiased: as for `CropDataset`.
         seed: of the choice of at most 16 people, and of the augmentation.
 
     Returns:
@@ -32,8 +44,17 @@ def crop_sheet(people: People, skeleton: Skeleton, *, seed: int = 0) -> NDArray[
     """
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(len(people), size=min(PEOPLE, len(people)), replace=False))
-    plain = CropDataset([(people, None)], skeleton, SIZE)
-    augmented = CropDataset([(people, Augmentation())], skeleton, SIZE, seed=seed)
+    plain, augmented = (
+        CropDataset(
+            [(people, changes)],
+            skeleton,
+            input_size,
+            padding=padding,
+            unbiased=unbiased,
+            seed=seed,
+        )
+        for changes in (None, augmentation)
+    )
     pictures, captions = [], []
     for index in chosen.tolist():
         for draw in range(1 + DRAWS):
@@ -54,8 +75,11 @@ def crop_sheet(people: People, skeleton: Skeleton, *, seed: int = 0) -> NDArray[
     return contact_sheet(pictures, captions, columns=2 * (1 + DRAWS))
 
 
-def checked_sheet(report: Report) -> NDArray[np.uint8]:
+def checked_sheet(report: Report, **settings: Any) -> NDArray[np.uint8]:
     """`crop_sheet` of a data set that was checked, without people whose picture cannot be read.
+
+    Args:
+        settings: of `crop_sheet`.
 
     Raises:
         DataError: no skeleton is known, or the file has faults that keep it from being read.
@@ -71,4 +95,5 @@ def checked_sheet(report: Report) -> NDArray[np.uint8]:
         if finding.kind in ("missing_picture", "broken_picture")
         for id_, _ in finding.cases
     ]
-    return crop_sheet(people.select(~np.isin(people.image_ids, unreadable)), report.skeleton)
+    readable = people.select(~np.isin(people.image_ids, unreadable))
+    return crop_sheet(readable, report.skeleton, **settings)
