@@ -3,6 +3,7 @@ import json
 import math
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,7 +12,9 @@ from safetensors.torch import load_file, save_file
 
 import hrnet
 from hrnet.errors import ConfigError, DataError, WeightsError
+from hrnet.images import write_image
 from hrnet.skeletons import load_skeleton, skeleton_of_names
+from hrnet.training import run
 from hrnet.training.losses import joints_cross_entropy, joints_mse
 from hrnet.training.module import PoseTraining, layer_depth
 from hrnet.training.recipe import TrainingConfig, load_recipe
@@ -293,6 +296,62 @@ def test_a_start_by_name_without_any_in_common_leaves_the_head(weights_file):
     before, after = start(weights_file, names)
     assert torch.equal(after["final_layer.weight"], before["final_layer.weight"])
     assert not torch.equal(after["conv2.weight"], before["conv2.weight"])
+
+
+@pytest.mark.slow
+def test_two_points_that_only_their_sides_tell_apart_are_learnt(tmp_path, capsys):
+    """Two equal discs, `first` on the left and `second` on the right, as no name says: mirrored
+    pictures with mirrored labels would make them the same thing (box PCK of about a half, and the
+    same by a flip test)."""
+    rng = np.random.default_rng(0)
+    images, annotations = [], []
+    for number in range(24):
+        picture = np.zeros((64, 64, 3), np.uint8)
+        points = np.array([[18, 32], [46, 32]]) + rng.uniform(-6, 6, (2, 2))
+        for x, y in points:
+            cv2.circle(picture, (round(x), round(y)), 6, (255, 255, 255), -1)
+        write_image(tmp_path / f"{number}.png", picture)
+        images.append({"id": number, "file_name": f"{number}.png", "width": 64, "height": 64})
+        annotations.append(
+            {
+                "id": number,
+                "image_id": number,
+                "category_id": 1,
+                "bbox": [0, 0, 64, 64],
+                "keypoints": np.insert(points, 2, 2, axis=1).ravel().tolist(),
+            }
+        )
+    category = {"id": 1, "name": "dial", "keypoints": ["first", "second"]}
+    content = {"images": images, "annotations": annotations, "categories": [category]}
+    (tmp_path / "dials.json").write_text(json.dumps(content))
+    given = [
+        *SMALL,
+        *("model.network.base_channel=8", "training.batch_size=8", "training.steps=120"),
+        *("training.learning_rate=5e-3", "model.skeleton=data", f"data.root={tmp_path}"),
+        'data.sources=[{file="dials.json"}]',
+        'data.validation=[{file="dials.json"}]',
+    ]
+    trained = train(load_recipe("hrnet_w32_small_coco17", given), tmp_path / "run", device="cpu")
+    assert "pictures are not mirrored, and there is no flip test: skeleton dial" in (
+        capsys.readouterr().err
+    )
+    (evaluation,) = trained.evaluations.values()
+    assert evaluation.figures["PCK@0.2"] > 95
+    assert evaluation.protocol["flip_test"] is False
+    with pytest.raises(ConfigError, match="dial has no left and right, nor does it say"):
+        hrnet.PoseEstimator(trained.weights, flip_test=True)
+
+
+@pytest.mark.parametrize(("device", "asked"), [("cpu", "cpu"), ("gpu", "cuda"), ("auto", "auto")])
+def test_the_last_evaluation_runs_on_the_run_s_device(
+    eight_people, tmp_path, monkeypatch, device, asked
+):
+    seen = []
+    monkeypatch.setattr(run, "PoseEstimator", lambda *a, **k: seen.append(k))
+    monkeypatch.setattr(run, "evaluate", lambda *a, **k: None)
+    validation = eight_people[1].replace("data.sources", "data.validation")
+    run.evaluate_weights(recipe(eight_people, validation), tmp_path / "x.safetensors", device)
+    assert seen == [{"device": asked, "flip_test": True}]
 
 
 def test_a_start_by_name_needs_the_names(weights_file, tmp_path):

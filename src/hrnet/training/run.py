@@ -176,7 +176,7 @@ def train(
     evaluations = {}
     if trainer.is_global_zero:
         save_model(model.network, card, weights)
-        evaluations = _evaluate(recipe, weights, "cuda" if device == "gpu" else device)
+        evaluations = evaluate_weights(recipe, weights, device)
         record["reached"] = {
             "pck": None if pck is None else float(pck),
             **{file: evaluation.figures for file, evaluation in evaluations.items()},
@@ -319,11 +319,12 @@ def _take(network: torch.nn.Module, checkpoint: Path) -> None:
     )
 
 
-def _evaluate(recipe: Recipe, weights: Path, device: str) -> dict[str, Evaluation]:
+def evaluate_weights(recipe: Recipe, weights: Path, device: str) -> dict[str, Evaluation]:
     """The weights on every validation file, with true boxes and, if the skeleton mirrors, the flip
-    test."""
+    test; on the run's device, by Lightning's name."""
     if not recipe.data.validation:
         return {}
+    device = "cuda" if device == "gpu" else device
     estimator = PoseEstimator(weights, device=device, flip_test=recipe.model.skeleton.mirrors)
     return {
         source.file: evaluate(
