@@ -15,7 +15,7 @@ from hrnet.images import read_image
 from real_data import real_data
 
 ROOT = Path(__file__).parents[1]
-spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "make_model_tables.py")
+spec = importlib.util.spec_from_file_location("tables", ROOT / "scripts" / "make_model_tables.py")
 make_model_tables = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(make_model_tables)
 
@@ -24,7 +24,7 @@ spec.loader.exec_module(make_model_tables)
 def test_the_tables_of_models_are_up_to_date():
     for name, text in make_model_tables.pages().items():
         assert (ROOT / name).read_text(encoding="utf-8") == text, (
-            f"{name} is not what the cards say; run python docs/make_model_tables.py"
+            f"{name} is not what the cards say; run python scripts/make_model_tables.py"
         )
 
 
@@ -37,7 +37,8 @@ def blocks(page, language):
 
 def run_commands(page, folder):
     """Run a page's commands in a folder, as printed."""
-    (folder / "docs").symlink_to(ROOT / "docs", target_is_directory=True)
+    for name in ("docs", "scripts"):
+        (folder / name).symlink_to(ROOT / name, target_is_directory=True)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     for command in blocks(page, ""):
         result = subprocess.run(

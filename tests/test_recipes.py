@@ -24,7 +24,7 @@ from hrnet.zoo.build import build_model
 from real_data import real_data
 
 ROOT = Path(__file__).parents[1]
-spec = importlib.util.spec_from_file_location("recipes", ROOT / "docs" / "make_recipe_table.py")
+spec = importlib.util.spec_from_file_location("recipes", ROOT / "scripts" / "make_recipe_table.py")
 make_recipe_table = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(make_recipe_table)
 
@@ -259,7 +259,7 @@ def test_without_a_recipe_one_sentence_says_what_to_do(monkeypatch, capsys):
 
 def test_the_page_of_recipes_is_up_to_date():
     text = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
-    assert text == make_recipe_table.page(), "run python docs/make_recipe_table.py"
+    assert text == make_recipe_table.page(), "run python scripts/make_recipe_table.py"
 
 
 def test_a_recipe_trains_on_coco_as_it_is_unpacked(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """A model's AP on COCO val2017, measured here, beside the published one.
 
-    python docs/reproduce_coco.py MODEL COCO [--detections FILE] [--weights FILE]
+    python scripts/reproduce_coco.py MODEL COCO [--detections FILE] [--weights FILE]
 
 MODEL is a name of `hrnet models list` or a weights file that carries its card. COCO is a folder
 with annotations/person_keypoints_val2017.json and val2017/, or an annotation file with its pictures

@@ -1,6 +1,6 @@
 """Pictures of kites with five labelled points, as an example of data of one's own.
 
-    python docs/kites/make_kites.py FOLDER [COUNT]
+    python scripts/make_kites.py FOLDER [COUNT]
 
 writes FOLDER/images/*.png and FOLDER/kites.json, in COCO's keypoint format.
 """

@@ -1,7 +1,7 @@
 """Write what legs 6 and 7 of the packaged model are trained on: Leeds Sports Pose, and apart from
 it its extension, whose labels are crowd-sourced, without their plain errors.
 
-    python docs/clean_lsp.py DATA OUT [--model NAME|FILE]
+    python scripts/clean_lsp.py DATA OUT [--model NAME|FILE]
 
 DATA holds `lsp/train_coco17.json`. OUT gets `lsp.json`, with the labels as they are, and
 `lsp_extended.json`, both without pictures (in a recipe: images="lsp/images"); in the second

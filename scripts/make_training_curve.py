@@ -1,7 +1,7 @@
 """Draw the packaged model's PCK on the people set aside, over its training.
 
     pip install matplotlib
-    python docs/make_training_curve.py
+    python scripts/make_training_curve.py
 
 Reads docs/packaged_model_curve.csv, copied from the runs' metrics.csv: the leg, how many samples it
 had seen in all, and PCK@0.2. Writes docs/pictures/training_curve.png.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-DOCS = Path(__file__).parent
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 def main() -> None:

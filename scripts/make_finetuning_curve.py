@@ -1,6 +1,6 @@
 """Draw how runs learn: PCK@0.2 of the people to measure on, against steps; and print the figures.
 
-    python docs/make_finetuning_curve.py OUT.png RUN...
+    python scripts/make_finetuning_curve.py OUT.png RUN...
 
 RUN is a folder that `hrnet train --out` has written to; its name is the curve's. matplotlib comes
 with `pip install 'hrnet[train]'`.

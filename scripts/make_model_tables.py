@@ -1,7 +1,7 @@
 """Writes the tables of models from their cards: the whole one into docs/models.md, and that of
 COCO's keypoints into README.md and README.zh-CN.md.
 
-    python docs/make_model_tables.py
+    python scripts/make_model_tables.py
 """
 
 from pathlib import Path
@@ -59,7 +59,7 @@ def models_page() -> str:
         "on first use or by `hrnet models download NAME`; those marked *by hand* have only share",
         "links. Input is height x width; the published figure is the first of the card.",
         "",
-        "This page is written by `python docs/make_model_tables.py`.",
+        "This page is written by `python scripts/make_model_tables.py`.",
     ]
     for skeleton, cards in tables().items():
         lines += ["", f"## {skeleton}: {cards[0].skeleton.title}", "", HEADER, *map(row, cards)]

@@ -1,6 +1,6 @@
 """Writes docs/recipes.md: the recipes in the package and what each is to reach.
 
-python docs/make_recipe_table.py
+python scripts/make_recipe_table.py
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from hrnet.files import atomic_write
 from hrnet.training.recipe import list_recipes, load_recipe
 from hrnet.zoo import find_model, list_models
 
-PAGE = Path(__file__).with_name("recipes.md")
+PAGE = Path(__file__).parents[1] / "docs" / "recipes.md"
 TEXT = """\
 # Recipes
 
@@ -56,7 +56,7 @@ larger input. `finetune` and `finetune_head_first` are for [points of one's own]
 | recipe | data | input | codec | batch x devices | epochs | published |
 |---|---|---|---|---|---|---|
 """
-END = "\nThis table is written by `python docs/make_recipe_table.py`.\n"
+END = "\nThis table is written by `python scripts/make_recipe_table.py`.\n"
 
 
 def row(name: str) -> str:

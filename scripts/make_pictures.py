@@ -1,7 +1,7 @@
 """Draw the gallery.
 
     pip install scikit-image matplotlib
-    python docs/make_pictures.py SCRATCH
+    python scripts/make_pictures.py SCRATCH
 
 Takes photographs that are free to redistribute (origins in gallery.md) from the two packages and
 from SCRATCH, the folder usr/share/scratch/Media of Debian's package scratch 1.4.0.6; writes what
@@ -59,7 +59,7 @@ def main() -> None:
     estimator = hrnet.PoseEstimator()
     for name, image in pictures.items():
         drawn = cv2.cvtColor(estimator(image).draw(image), cv2.COLOR_RGB2BGR)
-        file = Path(__file__).parent / "pictures" / f"{name}.jpg"
+        file = Path(__file__).parents[1] / "docs" / "pictures" / f"{name}.jpg"
         cv2.imwrite(str(file), drawn, [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
