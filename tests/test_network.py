@@ -61,6 +61,12 @@ def test_parameter_counts(network, parameters):
     assert sum(p.numel() for p in net.parameters()) == parameters
 
 
+def test_the_first_transition_has_a_convolution_even_where_widths_are_equal():
+    with torch.device("meta"):
+        names = set(HighResolutionNet(16, layer1_channels=16).state_dict())
+    assert {"transition1.0.0.weight", "transition1.1.0.0.weight"} < names
+
+
 def test_the_table_of_parts_adds_up_to_the_published_totals():
     parts = {part.name: part for part in network_parts((256, 192))}
     assert sum(part.parameters for part in parts.values()) == 28_536_113

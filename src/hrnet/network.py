@@ -1,30 +1,44 @@
 """The High-Resolution Network.
 
-Most networks shrink the picture to a small map and then recover resolution. HRNet keeps a
-high-resolution branch from the first stage to the last, adds one branch of half the resolution
-and twice the width a stage, and lets all branches exchange what they know at the end of every
-module:
+Most networks shrink the picture to a small map and then recover resolution. HRNet keeps a branch
+of high resolution from the first stage to the last. Each transition adds a branch of half the
+resolution and twice the width, and in the stages all branches work side by side:
 
-    stem      layer1     stage2      stage3      stage4
-    1/4 ────▶ 1/4 ──┬──▶ 1/4  ─┬──▶  1/4  ─┬──▶  1/4  ──▶ final_layer ──▶ heatmaps
-                    └──▶ 1/8  ─┼──▶  1/8  ─┼──▶  1/8
-                               └──▶  1/16 ─┼──▶  1/16
-                                           └──▶  1/32
-    modules              1           4           3
+                             stage2               stage3               stage4
+    stem   layer1            1 module             4 modules            3 modules
+                            ┌─────┐              ┌─────┐              ┌─────┐
+     64 ───▶ 256 ────┬─────▶│  32 │─────────────▶│  32 │─────────────▶│  32 │──▶ heatmaps    1/4
+                     └─────▶│  64 │───────┬─────▶│  64 │─────────────▶│  64 │                1/8
+                transition1 └─────┘       └─────▶│ 128 │───────┬─────▶│ 128 │                1/16
+                                     transition2 └─────┘       └─────▶│ 256 │                1/32
+                                                          transition3 └─────┘
 
-The exchange is the paper's idea. Every branch gets the sum of all of them, each brought to its own
-width and resolution; with three branches of C, 2C and 4C channels:
+(Channels of W32; on the right, the resolution.) The paper's idea is in the boxes: each module ends
+with an exchange, in which every branch becomes the sum of all branches, brought to its own width
+and resolution. In stage 4, with four branches:
 
-    from \ into          1/4                  1/8                  1/16
-    1/4       C          as it is             downsampling         downsampling twice
-    1/8      2C          upsampling x 2       as it is             downsampling
-    1/16     4C          upsampling x 4       upsampling x 2       as it is
-                         ── + ── ReLU         ── + ── ReLU         ── + ── ReLU
+                           output 0   output 1   output 2   output 3
+    1/4  ──▶ 4 blocks ──────── = ──────── ↓ ─────── ↓↓ ─────── ↓↓↓
+                               +          +          +          +
+    1/8  ──▶ 4 blocks ─────── ↑2 ──────── = ──────── ↓ ─────── ↓↓
+                               +          +          +          +
+    1/16 ──▶ 4 blocks ─────── ↑4 ─────── ↑2 ──────── = ──────── ↓
+                               +          +          +          +
+    1/32 ──▶ 4 blocks ─────── ↑8 ─────── ↑4 ─────── ↑2 ──────── =
+                               ▼          ▼          ▼          ▼
+                             ReLU       ReLU       ReLU       ReLU
 
-Below come, in the order in which a picture meets them: the two residual blocks, a *transition* (a
-branch more), *downsampling* and *upsampling* (the exchange), a *stage* (modules of blocks and an
-exchange), and the network. `python -m hrnet.network` prints what HRNet-W32 is made of: 28.5 million
-parameters, 7.65 billion multiply-adds for a picture of 256 x 192.
+    =    the branch itself
+    ↑4   `Upsampling`: a 1x1 convolution, then the map enlarged 4 times
+    ↓↓   `Downsampling`: 3x3 convolutions of stride 2, one for each halving
+
+Half the resolution and twice the width: a 3x3 convolution costs the same on every branch. W32 has
+28.5 M parameters and takes 7.65 G multiply-adds for a picture of 256 x 192; `python -m
+hrnet.network` prints where they are.
+
+Below come, in the order in which data meets them: the residual blocks, a *transition* (a branch
+more), *downsampling* and *upsampling* (the exchange), a *stage* (modules of blocks and exchange),
+and the network.
 
 Sun, Xiao, Liu, Wang: *Deep High-Resolution Representation Learning for Human Pose Estimation*,
 CVPR 2019. Modules carry the names of the published checkpoints, so that those load by name.
@@ -109,8 +123,8 @@ def conv3x3_bn_relu(in_channels: int, out_channels: int, stride: int) -> nn.Sequ
 class Transition(nn.ModuleList):
     """Passes the branches on and makes one more from the lowest: n maps -> n + 1 maps.
 
-    The new branch has half the resolution of the one that it is made from. A branch that is passed
-    on is left alone unless its width changes, which it does only after `layer1`.
+    The new branch has half the resolution of the one that it is made from, and twice the width. The
+    others are left alone; only the first transition brings `layer1`'s output to branch 0's width.
 
     Often got wrong: in the published checkpoints the new branch lies one level deeper than the
     others (`transition2.2.0.0.weight`, but `transition1.0.0.weight`), since the official code can
@@ -122,10 +136,9 @@ class Transition(nn.ModuleList):
     """
 
     def __init__(self, in_channels: Sequence[int], out_channels: Sequence[int]) -> None:
-        kept = (
-            nn.Identity() if before == after else conv3x3_bn_relu(before, after, stride=1)
-            for before, after in zip(in_channels, out_channels, strict=False)
-        )
+        kept: list[nn.Module] = [nn.Identity() for _ in in_channels]
+        if len(in_channels) == 1:  # layer1's output is wider
+            kept = [conv3x3_bn_relu(in_channels[0], out_channels[0], stride=1)]
         new = conv3x3_bn_relu(in_channels[-1], out_channels[-1], stride=2)
         super().__init__([*kept, nn.Sequential(new)])
 
@@ -138,11 +151,12 @@ class Transition(nn.ModuleList):
 class Downsampling(nn.Sequential):
     """From a branch to a lower one: (N, in, h, w) -> (N, out, h / 2**steps, w / 2**steps).
 
-    Learned, as what is left out should be chosen: every halving is a 3x3 convolution of stride 2,
-    and the last one widens as well.
+    Every halving is a 3x3 convolution of stride 2: which detail is worth keeping is learned, where
+    pooling would decide it. The last one widens as well.
 
-    Often got wrong: a ReLU after the last one. What a branch sends must be able to lower the sum;
-    the ReLU comes after that. With one more the weights load and the heatmaps are wrong.
+    Often got wrong: a ReLU after the last one. The weights load all the same, but then a higher
+    branch can only add to a lower one, never take away. The ReLU that belongs here comes after the
+    sum.
     """
 
     def __init__(self, in_channels: int, out_channels: int, steps: int) -> None:
@@ -154,11 +168,12 @@ class Downsampling(nn.Sequential):
         super().__init__(*halvings, last)
 
 
-class Upsampling(nn.Sequential):
+class Upsampling(nn.ModuleList):
     """From a branch to a higher one: (N, in, h, w) -> (N, out, H, W).
 
-    Not learned, as there is nothing to choose: a 1x1 convolution takes the map to the target's
-    width while it is small, then its values are repeated ("nearest").
+    A 1x1 convolution takes the map to the target's fewer channels, then its values are repeated. In
+    this order the convolution runs on the small map: the same result for a quarter of the work, or
+    less.
 
     Often got wrong: a bias in the convolution, for which the published weights have nothing (batch
     norm's takes its place); and bilinear interpolation, with which they load and mean another
@@ -166,13 +181,11 @@ class Upsampling(nn.Sequential):
     """
 
     def __init__(self, in_channels: int, out_channels: int, mode: Upsample) -> None:
-        super().__init__(
-            nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False),
-            nn.BatchNorm2d(out_channels),
-        )
+        convolution = nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False)
+        super().__init__([convolution, nn.BatchNorm2d(out_channels)])
         self.mode = mode
 
-    def forward(self, x: Tensor, size: torch.Size) -> Tensor:  # type: ignore[override] # one more
+    def forward(self, x: Tensor, size: torch.Size) -> Tensor:
         """Bring maps to `size`, (H, W): that of the target, which is not always twice theirs where
         the picture's sides are no multiples of 32."""
         convolution, batch_norm = self
@@ -247,7 +260,10 @@ def stage(
 ) -> nn.Sequential:
     """`StageModule`s one after the other: maps of all branches -> maps of all branches, or of the
     highest `output_branches`. The more modules, the more often branches exchange: W32 and W48 have
-    1, 4 and 3 in stage 2, 3 and 4."""
+    1, 4 and 3 in stage 2, 3 and 4.
+
+    Often got wrong: all branches out of the last module. A pose network goes on with the highest
+    alone, and the published weights have nothing for the sums into the others."""
     outputs = [branches] * (modules - 1) + [output_branches or branches]
     return nn.Sequential(
         *(
@@ -413,7 +429,7 @@ class Part(NamedTuple):
 
 
 def network_parts(size: tuple[int, int], **arguments: Any) -> list[Part]:
-    """What a network is made of, from the stem to the last layer; nothing is computed.
+    """What a network is made of, from the stem to the last layer.
 
     Args:
         size: (height, width) of a picture in pixels.
@@ -434,14 +450,14 @@ def network_parts(size: tuple[int, int], **arguments: Any) -> list[Part]:
             outputs = [output] if isinstance(output, Tensor) else output
             shapes[part(name)] = [tuple(y.shape[1:]) for y in outputs]
 
-    with torch.device("meta"):  # shapes alone
-        network = HighResolutionNet(**arguments).eval()
-        for name, layer in network.named_modules():
-            if name:
-                layer.register_forward_hook(lambda m, _, y, name=name: count(name, m, y))
-        for name, tensor in network.named_parameters():
-            parameters[part(name)] += tensor.numel()
-        network(torch.empty(1, 3, *size))
+    network = HighResolutionNet(**arguments).eval()
+    for name, layer in network.named_modules():
+        if name:
+            layer.register_forward_hook(lambda m, _, y, name=name: count(name, m, y))
+    for name, tensor in network.named_parameters():
+        parameters[part(name)] += tensor.numel()
+    with torch.inference_mode():
+        network(torch.zeros(1, 3, *size))
     return [Part(n, shapes[n], parameters[n], multiply_adds[n]) for n in shapes]
 
 

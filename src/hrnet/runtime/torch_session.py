@@ -70,10 +70,10 @@ class TorchSession:
 
 def fold_batch_norms(module: nn.Module) -> None:
     """Put the batch norms of a module in evaluation mode into the convolutions before them, in
-    place: `bn1` into `conv1`, and in a `Sequential` each into its predecessor. A sixth to a fifth
-    of the time on a CPU; values change by rounding."""
+    place: `bn1` into `conv1`, and those that have a number into what is before them. That saves
+    a sixth of the time on a CPU, and values change by rounding."""
     for name, child in list(module.named_children()):
-        before = str(int(name) - 1) if isinstance(module, nn.Sequential) else f"conv{name[2:]}"
+        before = str(int(name) - 1) if name.isdigit() else f"conv{name[2:]}"
         convolution = getattr(module, before, None)
         if isinstance(child, nn.BatchNorm2d) and isinstance(convolution, nn.Conv2d):
             setattr(module, before, fuse_conv_bn_eval(convolution, child))

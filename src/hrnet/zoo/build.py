@@ -99,8 +99,11 @@ def convert(checkpoint: str | Path, out: str | Path, *, name: str | None = None)
 
 @cache
 def cost(network: NetworkCard, joints: int, input_size: tuple[int, int]) -> tuple[int, int]:
-    """Parameters of a network, and multiply-adds of its convolutions for one crop of `input_size`,
-    (width, height)."""
-    width, height = input_size
-    parts = network_parts((height, width), num_joints=joints, **network.model_dump())
-    return sum(p.parameters for p in parts), sum(p.multiply_adds for p in parts)
+    """Parameters of a network, and multiply-adds of its convolutions for one crop.
+
+    `input_size` is (width, height), multiples of 32: the convolutions are counted at 32 x 32, and
+    all of them grow with the area.
+    """
+    parts = network_parts((32, 32), num_joints=joints, **network.model_dump())
+    multiply_adds = sum(p.multiply_adds for p in parts) * input_size[0] * input_size[1]
+    return sum(p.parameters for p in parts), multiply_adds // 32**2
