@@ -91,7 +91,10 @@ def noise(kind):
     }[kind].reshape(64, 17, 64, 48)
 
 
-@pytest.mark.parametrize(("kind", "reach"), [("plain", 0.25), ("dark", 2.5), ("udp", 1.5)])
+@pytest.mark.parametrize(
+    ("kind", "kernel", "reach"),
+    [("plain", 11, 0.25), ("dark", 11, 7), ("udp", 11, 6), ("dark", 3, 3), ("udp", 17, 9)],
+)
 @pytest.mark.parametrize(
     "heatmaps",
     [
@@ -99,10 +102,10 @@ def noise(kind):
         "one cell in nothing",
     ],
 )  # fmt: skip
-def test_points_stay_near_their_peaks_whatever_the_heatmap(kind, reach, heatmaps):
+def test_points_stay_near_their_peaks_whatever_the_heatmap(kind, kernel, reach, heatmaps):
     """The references' steps reach thousands of cells."""
     heatmaps = noise(heatmaps)
-    points = HeatmapCodec(kind).decode(heatmaps)
+    points = HeatmapCodec(kind, blur_kernel=kernel).decode(heatmaps)
     index = heatmaps.flatten(2).argmax(dim=-1)
     peaks = torch.stack([index % 48, index // 48], dim=-1)
     found = points[..., 2] > 0
@@ -110,16 +113,16 @@ def test_points_stay_near_their_peaks_whatever_the_heatmap(kind, reach, heatmaps
     assert ((points[..., :2] - peaks)[found].abs() <= reach + 1e-5).all()  # nor is NaN
 
 
-@pytest.mark.parametrize(("kind", "reach"), [("dark", 2.5), ("udp", 1.5)])
+@pytest.mark.parametrize(("kind", "reach"), [("dark", 7), ("udp", 6)])
 def test_only_steps_that_are_too_long_are_cut(kind, reach, monkeypatch):
     heatmaps = noise("positive")
     cut = HeatmapCodec(kind).decode(heatmaps)[..., :2]
-    monkeypatch.setattr(f"hrnet.codec.{kind.upper()}_REACH", 1e9)
+    monkeypatch.setattr(f"hrnet.codec.{kind.upper()}_REACH", 10**9)
     steps = HeatmapCodec(kind).decode(heatmaps)[..., :2]
     index = heatmaps.flatten(2).argmax(dim=-1)
     peaks = torch.stack([index % 48, index // 48], dim=-1)
     too_long = (steps - peaks).abs() > reach
-    assert 0.1 < too_long.float().mean() < 0.9
+    assert too_long.sum() > 50
     assert torch.equal(cut[~too_long], steps[~too_long])
     assert torch.equal(cut[too_long], (peaks + reach * (steps - peaks).sign())[too_long])
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -22,6 +23,7 @@ from hrnet.images import read_stored, turn_upright
 from hrnet.predicting.estimator import PoseEstimator
 from hrnet.training.recipe import load_recipe
 from hrnet.training.run import train
+from hrnet.zoo.weights import build_model, save_model
 from planted import COCO, data_set, write
 
 ORIENTATIONS = range(1, 9)
@@ -50,9 +52,9 @@ def labelled_set(folder, orientation=None, reading="stored"):
     return write(folder, content)
 
 
-@pytest.fixture
-def plain(tmp_path):
-    return labelled_set(tmp_path / "plain")
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return labelled_set(tmp_path_factory.mktemp("plain"))
 
 
 @pytest.fixture
@@ -114,38 +116,60 @@ def test_a_large_jpeg_is_reduced_and_turned(tmp_path, orientation):
     assert (found.shape, factor) == ((192, 195, 4), 2)
 
 
+TINY = [
+    "model.input_size=[64, 64]", "model.network.base_channel=4", "model.network.num_blocks=1",
+    "model.network.layer1_channels=16", "training.threads=1", "training.steps=1",
+    "training.batch_size=2", "data.workers=0",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    torch.manual_seed(0)
+    card = load_recipe("hrnet_w32_small_coco17", TINY).model
+    file = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_model(build_model(card).network, card, file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def detections(tmp_path_factory):
+    rows = [
+        {"image_id": id_, "category_id": 1, "bbox": [10, 5, 100, 165], "score": 0.5}
+        for id_ in (1, 2, 3)
+    ]
+    return write(tmp_path_factory.mktemp("boxes"), rows)
+
+
+@pytest.fixture(scope="module")
+def expected(plain, tiny, detections):
+    """Of the plain pictures, by their own boxes and by a detector's."""
+    estimator = PoseEstimator(tiny, device="cpu")
+    return estimator, evaluate(estimator, plain), evaluate(estimator, plain, boxes=detections)
+
+
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("reading", READINGS)
 def test_evaluation_predicts_as_on_the_plain_picture(
-    plain, turned, weights_file, orientation, reading, tmp_path
+    turned, expected, detections, orientation, reading
 ):
     file = turned(orientation, reading)
-    estimator = PoseEstimator(weights_file, device="cpu")
-    expected = evaluate(estimator, plain)
+    estimator, by_true_boxes, by_detections = expected
     found = evaluate(estimator, file, orient=reading)
-    np.testing.assert_array_equal(found.predictions.keypoints, expected.predictions.keypoints)
-    assert found.figures == expected.figures
+    np.testing.assert_array_equal(found.predictions.keypoints, by_true_boxes.predictions.keypoints)
+    assert found.figures == by_true_boxes.figures
     assert found.protocol["orient"] == reading
-    np.testing.assert_array_equal(worst_people(found), worst_people(expected))
-
-    people = read_people(plain, COCO)
-    boxes = tmp_path / "boxes.json"
-    rows = [
-        {"image_id": int(id_), "category_id": 1, "bbox": [10, 5, 100, 165], "score": 0.5}
-        for id_ in people.image_ids
-    ]
-    boxes.write_text(json.dumps(rows))
-    expected = evaluate(estimator, plain, boxes=boxes)
-    found = evaluate(estimator, file, boxes=boxes, orient=reading)
-    np.testing.assert_array_equal(found.predictions.keypoints, expected.predictions.keypoints)
+    np.testing.assert_array_equal(worst_people(found), worst_people(by_true_boxes))
+    found = evaluate(estimator, file, boxes=detections, orient=reading)
+    np.testing.assert_array_equal(found.predictions.keypoints, by_detections.predictions.keypoints)
 
 
 def run(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_the_command_evaluates_in_either_reading(plain, turned, weights_file):
-    options = ("--model", weights_file, "--device", "cpu")
+def test_the_command_evaluates_in_either_reading(plain, turned, tiny):
+    options = ("--model", tiny, "--device", "cpu")
     expected = run("evaluate", "--data", plain, *options)
     assert expected.exit_code == 0, expected.output
     found = run("evaluate", "--data", turned(6, "exif"), "--orient", "exif", *options)
@@ -156,12 +180,7 @@ def test_a_recipe_s_sources_say_how_they_are_read(turned, tmp_path):
     file = turned(6, "exif")
 
     def recipe(source):
-        changes = [
-            f"data.sources=[{source}]", f"data.validation=[{source}]", "data.workers=0",
-            "model.input_size=[64, 64]", "model.network.base_channel=4",
-            "model.network.num_blocks=1", "model.network.layer1_channels=16", "training.steps=1",
-            "training.batch_size=2", "training.threads=1",
-        ]  # fmt: skip
+        changes = [f"data.sources=[{source}]", f"data.validation=[{source}]", *TINY]
         return load_recipe("hrnet_w32_small_coco17", changes)
 
     assert recipe(f'{{file="{file}"}}').data.sources[0].orient == "stored"

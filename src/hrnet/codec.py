@@ -22,9 +22,7 @@ from torch import Tensor
 
 DARK_FLOOR = 1e-10
 UDP_FLOOR, UDP_CEILING = 1e-3, 50.0
-# Cells from the peak's centre to the far edge of those that the differences look at: two to each
-# side, and one.
-DARK_REACH, UDP_REACH = 2.5, 1.5
+DARK_REACH, UDP_REACH = 2, 1  # cells to each side of the peak of whose blur differences are taken
 
 
 @dataclass(frozen=True)
@@ -94,9 +92,10 @@ class HeatmapCodec:
         Everything is computed in float32. Where a heatmap has no positive value, the point is
         (0, 0), as in the official code. Multiply by `cell_size` for crop pixels.
 
-        The steps of dark and udp are the references' as long as they stay on the cells that their
-        differences look at: in x and in y at most 2.5 (dark: two cells to each side) or 1.5 cells
-        (udp: one) from the peak's centre. Beyond, where those of the references know no bound (flat
+        The steps of dark and udp from the peak are the references' as long as they stay, in x and
+        in y, among the cells that their differences look at: to each side two (dark) or one (udp)
+        of the blurred heatmap, and as many more as the blur takes in, `blur_kernel // 2`; with the
+        usual kernel of 11, 7 or 6 cells. Beyond, where those of the references know no bound (flat
         or noisy heatmaps give thousands of cells), x and y are cut to that.
         """
         heatmaps = heatmaps.float()
@@ -118,7 +117,8 @@ class HeatmapCodec:
         dyy = 0.25 * (at(0, 2) - 2 * at(0, 0) + at(0, -2))
         dxy = 0.25 * (at(1, 1) - at(1, -1) - at(-1, 1) + at(-1, -1))
         inside = (x > 1) & (x < w - 2) & (y > 1) & (y < h - 2)
-        return _newton_step(dx, dy, dxx, dyy, dxy, DARK_REACH) * inside[..., None]
+        reach = DARK_REACH + self.blur_kernel // 2
+        return _newton_step(dx, dy, dxx, dyy, dxy, reach) * inside[..., None]
 
     def _udp(self, heatmaps: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """mmpose's `refine_keypoints_dark_udp`: differences over one cell, the border repeated."""
@@ -131,7 +131,7 @@ class HeatmapCodec:
         dxy = 0.5 * (
             at(1, 1) - at(1, 0) - at(0, 1) + 2 * at(0, 0) - at(-1, 0) - at(0, -1) + at(-1, -1)
         )
-        return _newton_step(dx, dy, dxx, dyy, dxy, UDP_REACH)
+        return _newton_step(dx, dy, dxx, dyy, dxy, UDP_REACH + self.blur_kernel // 2)
 
     def _blurred_patches(self, heatmaps: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """(N, K, 5, 5) around each peak of the blurred heatmap, rescaled so that the whole blurred
@@ -192,7 +192,7 @@ def _quarter_offset(heatmaps: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _newton_step(
-    dx: Tensor, dy: Tensor, dxx: Tensor, dyy: Tensor, dxy: Tensor, reach: float
+    dx: Tensor, dy: Tensor, dxx: Tensor, dyy: Tensor, dxy: Tensor, reach: int
 ) -> Tensor:
     """(N, K, 2) from the peak to the maximum of the Taylor expansion, in x and y at most `reach`;
     none where there is no single one."""
