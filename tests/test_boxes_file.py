@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hrnet.detection import check_boxes
+from hrnet.detection.boxes import check_boxes
 from hrnet.detection.boxes_file import BoxesFile, image_ids, match_names
 from hrnet.detection.coco_detections import passed_over_in_words, read_detections
 from hrnet.errors import BoxError, DataError
@@ -232,7 +232,7 @@ def test_predict_and_evaluate_take_the_same_boxes_of_one_file(tmp_path, monkeypa
     seen = []
     monkeypatch.setattr(
         "hrnet.evaluation.predictions._predict",
-        lambda estimator, boxes, progress: seen.append(boxes) or (np.zeros((2, 1, 3)), np.ones(2)),
+        lambda _, boxes, *rest: seen.append(boxes) or (np.zeros((2, 1, 3)), np.ones(2)),
     )
     card = SimpleNamespace(input_size=(96, 128))
     estimator = SimpleNamespace(card=card, padding=1.25)

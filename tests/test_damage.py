@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, features
 
 from hrnet.cli import main
-from hrnet.detection import check_boxes
+from hrnet.detection.boxes import check_boxes
 from hrnet.detection.boxes_file import BoxesFile
 from hrnet.errors import BoxError, ImageError
 from hrnet.images import read_image

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from hrnet.detection import check_boxes, whole_picture
+from hrnet.detection.boxes import check_boxes, whole_picture
 from hrnet.errors import BoxError, ConfigError, ImageError, WeightsError
 from hrnet.images import write_image
 from hrnet.predicting.estimator import PoseEstimator
 from hrnet.predicting.picture import Picture
+from hrnet.predicting.rows import PoseRows
+from hrnet.result import Poses
 
 RNG = np.random.default_rng(0)
 PICTURES = [RNG.integers(0, 255, (h, w, 3), dtype=np.uint8) for h, w in ((60, 90), (80, 50))]
@@ -482,3 +484,33 @@ def test_importing_does_not_load_torch(module):
 def test_the_padding_is_the_card_s_unless_given(weights_file, estimator):
     assert estimator.padding == estimator.card.padding
     assert PoseEstimator(weights_file, padding=1.5).padding == 1.5
+
+
+def test_a_batch_of_rows_gets_two_columns_more(weights_file, tmp_path):
+    """As Ray Data calls it; the callable itself pickles, as do its arguments."""
+    rows = pickle.loads(pickle.dumps(PoseRows("picture", model=weights_file, boxes="people")))
+    write_image(tmp_path / "a.png", PICTURES[0])
+    batch = {
+        "picture": np.array([str(tmp_path / "a.png"), str(tmp_path / "none.png")], dtype=object),
+        "people": [BOXES[0], None],
+        "id": np.array([7, 8]),
+    }
+    found = rows(batch)
+    assert list(found) == ["picture", "people", "id", "poses", "error"]
+    assert found["id"].tolist() == [7, 8]
+    assert [row and len(row["people"]) for row in found["poses"]] == [3, None]
+    assert found["error"][0] == ""
+    assert "there is no picture" in found["error"][1]
+    same(Poses.from_dict(found["poses"][0]), rows.estimator(PICTURES[0], BOXES[0]))
+
+
+def test_a_large_picture_from_the_network_is_not_fetched_again(fixed, monkeypatch):
+    fetched = []
+    monkeypatch.setattr(
+        "hrnet.predicting.picture.read_oriented",
+        lambda source, color: fetched.append(source) or (PICTURES[0], 1),
+    )
+    monkeypatch.setattr("hrnet.predicting.estimator.MAX_KEPT", 1)
+    (result,) = fixed.stream([Picture("https://x.org/a.jpg")], keep_pixels=True)
+    result.pixels()
+    assert fetched == ["https://x.org/a.jpg"]

@@ -11,11 +11,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from hrnet.cli import app
-from hrnet.data import read_people
 from hrnet.data.augmentation import Augmentation
-from hrnet.data.check import check
+from hrnet.data.check.checking import check
 from hrnet.data.check.sheet import checked_sheet
 from hrnet.data.crops import CropDataset
+from hrnet.data.reading import read_people
 from hrnet.errors import ConfigError
 from hrnet.evaluation.evaluate import evaluate
 from hrnet.evaluation.report import worst_people
@@ -23,7 +23,7 @@ from hrnet.images import read_stored, turn_upright
 from hrnet.predicting.estimator import PoseEstimator
 from hrnet.training.recipe import load_recipe
 from hrnet.training.run import train
-from hrnet.zoo.weights import build_model, save_model
+from hrnet.zoo.build import build_model, save_model
 from planted import COCO, data_set, write
 
 ORIENTATIONS = range(1, 9)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hrnet.detection import SMALLEST, checked_score
+from hrnet.detection.boxes import SMALLEST, checked_score
 
 PERSON = 1  # COCO's category
 

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.detection import whole_picture
+from hrnet.detection.boxes import whole_picture
 
 
 class Detector(Protocol):

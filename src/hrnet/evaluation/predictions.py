@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hrnet.data.coco import SCALE_UNIT
 from hrnet.data.people import Orient, People
-from hrnet.detection import LARGEST
+from hrnet.detection.boxes import LARGEST
 from hrnet.detection.coco_detections import read_detections
 from hrnet.errors import BoxError, DataError
 from hrnet.geometry import crop_regions

@@ -12,11 +12,11 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hrnet.detection import check_boxes
+from hrnet.detection.boxes import check_boxes
 from hrnet.detection.detector import Detector, WholePicture
 from hrnet.errors import BoxError, ConfigError, HRNetError
 from hrnet.geometry import Float, crop_matrices, crop_regions, invert, transform_points, warp
-from hrnet.images import Image, ImageSource
+from hrnet.images import Image, ImageSource, is_url
 from hrnet.predicting.ahead import run_ahead
 from hrnet.predicting.picture import Picture, PictureResult
 from hrnet.result import Poses
@@ -202,7 +202,8 @@ class PoseEstimator:
         return group
 
     def _crop(self, seen: "_Seen", boxes: Float, scores: Float, source: str, keep: bool) -> None:
-        """Cut out the people; the picture itself is let go, unless it is small and to be kept."""
+        """Cut out the people; the picture itself is let go, unless it is to be kept and small, or
+        would have to be downloaded again."""
         size, padding = self.card.input_size, self.padding
         if source == self.detector.name and self.detector.padding is not None:
             padding = self.detector.padding
@@ -211,7 +212,7 @@ class PoseEstimator:
         seen.matrices = crop_matrices(*regions, size, unbiased=self.card.unbiased)
         assert seen.image is not None
         seen.crops = [warp(seen.image, matrix, size) for matrix in seen.matrices]
-        if not keep or seen.image.size > MAX_KEPT:
+        if not keep or (seen.image.size > MAX_KEPT and not is_url(seen.picture.source)):
             seen.image = None
 
     def _batches(
