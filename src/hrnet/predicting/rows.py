@@ -25,9 +25,9 @@ class PoseRows:
         self.estimator = PoseEstimator(**arguments)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """A batch of N rows, by column, with two columns more: `poses`, N dictionaries as
-        `Poses.to_dict` gives them (None for a picture that cannot be used), and `error`, N sentences
-        on why that is ("" where nothing is wrong)."""
+        """A batch of N rows, by column, with two columns more: `poses`, a dictionary a row as
+        `Poses.to_dict` gives it (None for a picture that cannot be used), and `error`, a sentence a
+        row on why that is ("" where nothing is wrong)."""
         boxes = batch[self.boxes] if self.boxes is not None else [None] * len(batch[self.column])
         pictures = map(Picture, batch[self.column], boxes)
         results = list(self.estimator.stream(pictures))
