@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from hrnet.drawing import draw_poses
 from hrnet.errors import ConfigError, DataError, HRNetError
 from hrnet.skeletons import Skeleton
-from hrnet.tables import validate
+from hrnet.tables import MALFORMED, validate
 
 if TYPE_CHECKING:
     import pandas
@@ -181,7 +181,7 @@ class Poses:
                 box_source=str(content["box_source"]),
                 track_ids=np.array(tracked, np.int64) if tracked else None,
             )
-        except (ConfigError, *_WRONG) as error:
+        except (ConfigError, *MALFORMED) as error:
             raise _not_poses("poses of one picture, as to_dict gives them", error) from None
 
     def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
@@ -226,7 +226,7 @@ class Poses:
                 box_source="given" if boxed else "keypoints",
             )
             scores = _array([row["score"] for row in rows], ())
-        except _WRONG as error:
+        except MALFORMED as error:
             raise _not_poses("rows of a COCO results file", error) from None
         means = poses.pose_scores
         box_scores = scores / np.where(means > 0, means, 1)
@@ -301,10 +301,6 @@ def row_columns(skeleton: Skeleton) -> list[str]:
     `box_score`, and for each keypoint `NAME_x`, `NAME_y` and `NAME_score`."""
     joints = [f"{name}_{part}" for name in skeleton.keypoints for part in ("x", "y", "score")]
     return ["person", "score", "x1", "y1", "x2", "y2", "box_score", *joints]
-
-
-# Errors of content that is not what was expected.
-_WRONG = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 
 
 def _array(values: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:

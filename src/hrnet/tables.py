@@ -14,6 +14,9 @@ from hrnet.errors import ConfigError, DataError, HRNetError
 
 Model = TypeVar("Model", bound=BaseModel)
 
+# What is raised by content that is JSON, and not what was expected.
+MALFORMED = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
+
 
 def read_table(file: Path | Traversable) -> dict[str, Any]:
     """The content of a TOML file.

@@ -8,9 +8,9 @@ import os
 import sys
 
 import typer
-from rich.console import Console
 
 from hrnet.cli import convert, data, evaluate, models, predict, train
+from hrnet.cli.console import console
 from hrnet.errors import HRNetError
 
 # Which extra brings a package.
@@ -57,5 +57,5 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"error: {message}")
+    console(errors=True).print(f"error: {message}")
     sys.exit(2)

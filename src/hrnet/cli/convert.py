@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from hrnet.cli.console import console
+
 
 def convert(
     checkpoint: Annotated[
@@ -17,7 +19,6 @@ def convert(
     ] = None,
 ) -> None:
     """Write a checkpoint as safetensors that carry the model's card and skeleton."""
-    from rich.console import Console
 
     from hrnet.errors import ConfigError
     from hrnet.zoo.build import convert as run
@@ -25,6 +26,6 @@ def convert(
     if out.suffix != ".safetensors":
         raise ConfigError(f"{out} must end in .safetensors")
     report = run(checkpoint, out, name=name)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    console.print(str(report))
-    console.print(f"written: {out}")
+    screen = console()
+    screen.print(str(report))
+    screen.print(f"written: {out}")

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from hrnet.cli.console import console, progress_bar
+
 data = typer.Typer(help="Check, prepare, split and merge data sets.", no_args_is_help=True)
 
 SHOWN = 5  # ids of each kind of fault
@@ -57,9 +59,6 @@ def check(
     """Look for what would spoil training. Exit code 0: no faults; 1: faults; 2: no data set."""
     from json import dumps
 
-    from rich.console import Console
-
-    from hrnet.cli.progress import progress_bar
     from hrnet.data.check.checking import check as run
     from hrnet.errors import ConfigError, DataError
     from hrnet.files import atomic_write
@@ -70,7 +69,7 @@ def check(
         raise ConfigError("--recipe is for --sheet; give both")
     wanted = find_skeleton(skeleton) if skeleton is not None else None
     shown_as = {} if recipe is None else _crop_settings(recipe, file)
-    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    errors = console(errors=True)
     with progress_bar("reading pictures") as progress:
         report = run(
             file,
@@ -80,24 +79,24 @@ def check(
             progress=progress,
         )
 
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    screen = console()
     known = f" ({report.skeleton.name})" if report.skeleton is not None else ""
-    console.print(
+    screen.print(
         f"{file}: {report.pictures} pictures, {report.people} people, "
         f"{len(report.labelled)} keypoints{known}"
     )
     own = report.skeleton
     if own is not None and wanted is None and own.name not in list_skeletons():
-        console.print(f"  by the keypoints' names, {own.mirroring}")
+        screen.print(f"  by the keypoints' names, {own.mirroring}")
     for finding in report.findings:
         severity = "fault" if finding.is_fault else "note "
-        console.print(f"  {severity} {len(finding.cases):7}  {finding.kind}: {finding.meaning}")
+        screen.print(f"  {severity} {len(finding.cases):7}  {finding.kind}: {finding.meaning}")
         cases = [f"{id_} ({what})" if what else f"{id_}" for id_, what in finding.cases[:SHOWN]]
         more = ", ..." if len(finding.cases) > SHOWN else ""
-        console.print(f"                 {', '.join(cases)}{more}")
+        screen.print(f"                 {', '.join(cases)}{more}")
     kinds = [finding for finding in report.findings if finding.is_fault]
     count = sum(len(finding.cases) for finding in kinds)
-    console.print("OK: no faults" if report.ok else f"FAULTS: {count} of {len(kinds)} kinds")
+    screen.print("OK: no faults" if report.ok else f"FAULTS: {count} of {len(kinds)} kinds")
 
     if json is not None:
         with atomic_write(json) as temporary:
@@ -110,7 +109,7 @@ def check(
             usual = report.skeleton is not None and report.skeleton.colours == Colours()
             sides = "; the person's left is green, right is orange, middle is blue" if usual else ""
             whose = "the paper's augmentation for COCO" if recipe is None else f"recipe {recipe}"
-            console.print(f"{sheet}: crops by {whose}{sides}")
+            screen.print(f"{sheet}: crops by {whose}{sides}")
         except DataError as error:
             if report.ok:
                 raise

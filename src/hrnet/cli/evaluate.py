@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from hrnet.cli.console import console, progress_bar
 from hrnet.cli.data import Orient
 
 
@@ -69,10 +70,8 @@ def evaluate(
     """Measure a model: OKS AP, PCK, PCKh, NME, ..., as the data set is measured by."""
     import json
 
-    from rich.console import Console
     from rich.table import Table
 
-    from hrnet.cli.progress import progress_bar
     from hrnet.data.people import in_words
     from hrnet.data.reading import read_skeleton
     from hrnet.detection.coco_detections import passed_over_in_words
@@ -124,7 +123,7 @@ def evaluate(
             )
 
     about = figures.protocol
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    screen = console()
     line = f"{about['model']} on {data}: {in_words(about)}"
     if boxes != "gt":
         line += f", {about['predictions']} detected boxes used"
@@ -138,17 +137,17 @@ def evaluate(
         )
     if about["people_without_prediction"]:
         line += f"; for {about['people_without_prediction']} there is no prediction"
-    console.print(line)
+    screen.print(line)
     for name, value in figures.figures.items():
         note = about["measures"].get(name)
-        console.print(f"  {name:<14} {shown(value):>7}{f'   {note}' if note else ''}")
+        screen.print(f"  {name:<14} {shown(value):>7}{f'   {note}' if note else ''}")
     if figures.per_joint:
         table = Table("joint", box=None, header_style="")
         for name in figures.per_joint:
             table.add_column(name, justify="right")
         for row in joint_rows(figures):
             table.add_row(*row)
-        console.print(table)
+        screen.print(table)
 
     if save_predictions is not None:
         with atomic_write(save_predictions) as temporary:
@@ -156,4 +155,4 @@ def evaluate(
             temporary.write_text(json.dumps(rows), encoding="utf-8")
     if out is not None:
         for file in write_report(figures, out):
-            console.print(f"wrote {file}")
+            screen.print(f"wrote {file}")

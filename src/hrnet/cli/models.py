@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hrnet.cli.console import console
+
 if TYPE_CHECKING:
     from hrnet.zoo.card import ModelCard, WeightsCard
 
@@ -18,7 +20,6 @@ def list_(
     codec: Annotated[str | None, typer.Option(help="Only plain, dark or udp.")] = None,
 ) -> None:
     """List the models by name."""
-    from rich.console import Console
     from rich.table import Table
 
     from hrnet.errors import ConfigError
@@ -37,8 +38,8 @@ def list_(
     ]
     if not cards:
         raise ConfigError(f"no model matches {pattern}; see hrnet models list")
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    if not console.is_terminal:
+    screen = console()
+    if not screen.is_terminal:
         for card in cards:
             typer.echo(f"{card.name}\t{card.skeleton.name}\t{card.description}")
         return
@@ -47,13 +48,12 @@ def list_(
         table.add_column(column, no_wrap=True)
     for card in cards:
         table.add_row(card.name, _headline(card), _where(card.weights))
-    console.print(table)
+    screen.print(table)
 
 
 @models.command()
 def show(name: Annotated[str, typer.Argument(help="A model's name, or a weights file.")]) -> None:
     """Say all there is to know about a model."""
-    from rich.console import Console
 
     from hrnet.zoo import find_model
     from hrnet.zoo.build import cost
@@ -86,16 +86,16 @@ def show(name: Annotated[str, typer.Argument(help="A model's name, or a weights 
         if not weights.packaged:
             file = cache_place(weights)
             rows["on this machine"] = str(file) if file.is_file() else f"no; would be {file}"
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    console.print(card.name)
+    screen = console()
+    screen.print(card.name)
     for title, text in rows.items():
         if text:
-            console.print(f"  {title:<16} {text}")
+            screen.print(f"  {title:<16} {text}")
     if card.figures:
-        console.print("  figures")
+        screen.print("  figures")
         for f in card.figures:
-            console.print(f"    {f.metric:<14} {f.value:<7g} {f.protocol}")
-    console.print(f"  use              hrnet predict PICTURE --model {name}")
+            screen.print(f"    {f.metric:<14} {f.value:<7g} {f.protocol}")
+    screen.print(f"  use              hrnet predict PICTURE --model {name}")
 
 
 @models.command()
@@ -103,17 +103,16 @@ def download(
     names: Annotated[list[str], typer.Argument(help="Models' names, or glob patterns.")],
 ) -> None:
     """Fetch models' weights, to be used later without a network."""
-    from rich.console import Console
 
     from hrnet.zoo import find_model, list_models
     from hrnet.zoo.sources import fetch_weights
 
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    screen = console()
     for name in names:
         for match in list_models(name) or [name]:
             weights = find_model(match).card.weights
             assert weights is not None  # every card of a name has weights
-            console.print(f"{match}  {fetch_weights(weights)}")
+            screen.print(f"{match}  {fetch_weights(weights)}")
 
 
 @models.command()
@@ -123,12 +122,11 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="For your own eyes.")] = False,
 ) -> None:
     """Put a model on Hugging Face's hub, for 'hrnet predict --model hf:owner/name'."""
-    from rich.console import Console
 
     from hrnet.zoo.hub import push as run
 
     url = run(file, name, private=private)
-    Console(soft_wrap=True, highlight=False, markup=False).print(url)
+    console().print(url)
 
 
 def _headline(card: "ModelCard") -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hrnet.cli.progress import INTERRUPTED
+from hrnet.cli.console import INTERRUPTED, console
 
 if TYPE_CHECKING:
     from hrnet.predicting.folder import Done
@@ -73,7 +73,6 @@ def predict(
     """
     import signal
 
-    from rich.console import Console
     from rich.progress import Progress
 
     from hrnet.detection.boxes_file import BoxesFile, category_ids, image_ids
@@ -111,7 +110,7 @@ def predict(
         threshold=threshold,
         resume=resume,
     )
-    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    errors = console(errors=True)
     # Elsewhere than on a terminal it would leave an empty line.
     hidden = quiet or len(found) == 1 or not errors.is_terminal
     if given is not None and given.passed_over:
@@ -143,7 +142,7 @@ def predict(
                 "\nEach picture was taken as one person: there is no detector yet. "
                 "For several people, give their boxes with --boxes."
             )
-        Console(soft_wrap=True, highlight=False, markup=False).print(summary)
+        console().print(summary)
     if count.failed:
         raise typer.Exit(1 if count.done or count.earlier else 2)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hrnet.cli.progress import INTERRUPTED
+from hrnet.cli.console import INTERRUPTED, console
 
 if TYPE_CHECKING:
     from hrnet.training.run import TrainedModel
@@ -71,22 +71,21 @@ def _say_how_to_go_on(out: Path) -> None:
 
 def _report(trained: "TrainedModel", published: "tuple[Figure, ...]") -> None:
     """What was reached, beside what the recipe is for."""
-    from rich.console import Console
 
     from hrnet.data.people import in_words
     from hrnet.evaluation.report import shown
 
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    console.print(f"the weights are in {trained.weights}")
+    screen = console()
+    screen.print(f"the weights are in {trained.weights}")
     if trained.pck is not None:
-        console.print(f"PCK when last measured, on {trained.people} people: {trained.pck:.1f}")
+        screen.print(f"PCK when last measured, on {trained.people} people: {trained.pck:.1f}")
     for file, evaluation in trained.evaluations.items():
         people = in_words(evaluation.protocol)
         figures = ", ".join(f"{name} {shown(v)}" for name, v in evaluation.figures.items())
         flip_test = "on" if evaluation.protocol["flip_test"] else "off"
-        console.print(f"reached on {file} ({people}, true boxes, flip test {flip_test}): {figures}")
+        screen.print(f"reached on {file} ({people}, true boxes, flip test {flip_test}): {figures}")
     for f in published:
-        console.print(f"the recipe is for: {f.metric} {f.value:g}, {f.protocol}")
+        screen.print(f"the recipe is for: {f.metric} {f.value:g}, {f.protocol}")
 
 
 def _list() -> None:
@@ -102,8 +101,8 @@ def _list() -> None:
         purpose = " ".join(recipe.description.split()).partition(". ")[0].removesuffix(".")
         figures = [f"{f.metric} {f.value:g}, {f.protocol}" for f in recipe.published[:1]]
         rows.append((name, purpose, *(figures or [""])))
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
+    wrapping = Console(highlight=False, markup=False)
+    if not wrapping.is_terminal:
         for row in rows:
             typer.echo("\t".join(row))
         return
@@ -112,4 +111,4 @@ def _list() -> None:
         table.add_column(column, no_wrap=column == "recipe")
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    wrapping.print(table)

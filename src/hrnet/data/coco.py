@@ -29,7 +29,7 @@ from hrnet.data.people import (
 )
 from hrnet.errors import DataError
 from hrnet.skeletons import Skeleton, named_twice, skeleton_of_category
-from hrnet.tables import read_json
+from hrnet.tables import MALFORMED, read_json
 
 # Whose conventions to follow where the public programs differ.
 Protocol = Literal["official", "mmpose"]
@@ -106,7 +106,7 @@ def read_coco(
             raise ValueError(
                 f"people have {people.keypoints.shape[1]} keypoints, and the category {len(joints)}"
             )
-    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise DataError(
             f"{file} is not in COCO's keypoint format ({type(error).__name__}: {error}); it needs "
             "images, annotations with bbox and keypoints, and a category with keypoints"
@@ -132,7 +132,7 @@ def pictures_and_categories(
     try:
         pictures = {int(p["id"]): folder / p["file_name"] for p in content["images"]}
         return pictures, {int(category["id"]) for category in content["categories"]}
-    except (KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise DataError(
             f"{file} is not in COCO's keypoint format ({type(error).__name__}: {error}); it needs "
             "images with id and file_name, and categories with id"
@@ -150,7 +150,7 @@ def skeleton_in(file: str | Path) -> Skeleton:
     try:
         names = keypoint_names(content)  # one list, whichever of the categories it is of
         skeleton = skeleton_of_category(used_categories(content)[0])
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise DataError(
             f"{file} is not in COCO's keypoint format ({type(error).__name__}: {error}); it needs "
             "a category with keypoints"
@@ -193,7 +193,7 @@ def _rows(
                 if area is None or (fault and not area > 0):
                     area = AREA_OF_BOX * (box[2:] - box[:2]).prod()
                 rows.append((annotation, picture, keypoints, box, area, fault))
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise DataError(
                 f"{file}: annotation {annotation.get('id')} cannot be read "
                 f"({type(error).__name__}: {error}); hrnet data check says what is wrong with "

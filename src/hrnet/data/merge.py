@@ -14,7 +14,7 @@ from hrnet.data.annotations import (
 )
 from hrnet.errors import ConfigError, DataError
 from hrnet.skeletons import Skeleton
-from hrnet.tables import nearest_names
+from hrnet.tables import MALFORMED, nearest_names
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class _Joined:
     def add(self, file: Path, content: dict[str, Any], prefix: str) -> Merged:
         try:
             return self._add(file, content, prefix)
-        except (KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise DataError(
                 f"{file} cannot be merged ({type(error).__name__}: {error}); hrnet data check "
                 "says what is wrong with it"

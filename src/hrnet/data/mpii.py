@@ -32,7 +32,7 @@ from hrnet.data.people import (
 from hrnet.errors import DataError
 from hrnet.images import size_and_orientation
 from hrnet.skeletons import load_skeleton
-from hrnet.tables import read_json
+from hrnet.tables import MALFORMED, read_json
 
 HEAD = 0.6  # SC_BIAS of the official evaluation
 
@@ -80,7 +80,7 @@ def read_mpii(file: str | Path, images: str | Path | None = None) -> People:
         raise DataError(f"{file} is an empty list; there is nobody to read")
     try:
         people = [_from_json(row) for row in rows]
-    except (KeyError, OverflowError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise DataError(
             f"{file} is not in MPII's JSON format ({type(error).__name__}: {error}); it needs a "
             "list of people with image, center, scale, 16 joints and joints_vis"

@@ -13,6 +13,7 @@ from hrnet.data.annotations import (
     write_annotations,
 )
 from hrnet.errors import ConfigError, DataError
+from hrnet.tables import MALFORMED
 
 
 def split(
@@ -87,7 +88,7 @@ def _part(content: dict[str, Any], keep: NDArray[np.bool_], prefix: str) -> dict
         if any(person["image_id"] not in ids for person in content["annotations"]):
             raise ValueError("a person's picture is not listed")
         people = [p for p in content["annotations"] if p["image_id"] in kept_ids]
-    except (KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise DataError(
             f"people and pictures do not fit together ({type(error).__name__}: {error}); "
             "hrnet data check says where"

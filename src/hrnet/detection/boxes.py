@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hrnet.errors import BoxError
+from hrnet.tables import MALFORMED
 
 LARGEST = 1e7  # pixels; far beyond any picture, and far from where single precision overflows
 SMALLEST = 1e-3  # pixels; results are rounded to as much
@@ -32,7 +33,7 @@ def check_boxes(
     """
     try:
         array = np.asarray(boxes, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
+    except MALFORMED:
         raise BoxError("boxes must be numbers: x1, y1, x2, y2 a person") from None
     if array.size == 0:
         return np.empty((0, 4)), np.empty(0)

@@ -13,12 +13,9 @@ from numpy.typing import ArrayLike
 
 from hrnet.detection.coco_detections import Box, read_detections
 from hrnet.errors import BoxError, DataError
-from hrnet.tables import read_json
+from hrnet.tables import MALFORMED, read_json
 
 CSV_COLUMNS = ["name", "x1", "y1", "x2", "y2", "score"]
-
-# Errors of content that is JSON, but not what was expected.
-_WRONG = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 
 
 class BoxesFile:
@@ -117,7 +114,9 @@ class BoxesFile:
             if not content:
                 raise ValueError("there are no rows")
             found = read_detections(content, categories)
-        except _WRONG as error:
+        except BoxError as error:
+            raise BoxError(f"{self.file}: {error}") from None
+        except MALFORMED as error:
             raise BoxError(
                 f"{self.file} must be a table {{name: [[x1, y1, x2, y2], ...]}} or COCO's "
                 f"detections [{{image_id, bbox, score, category_id}}, ...]; "
@@ -200,7 +199,7 @@ def image_ids(pictures: Sequence[str], annotations: Path | None = None) -> list[
     try:
         content = read_json(annotations, "annotation file")
         table = {str(row["file_name"]): int(row["id"]) for row in content["images"]}
-    except _WRONG as error:
+    except MALFORMED as error:
         raise DataError(
             f"{annotations} is not a COCO annotation file ({type(error).__name__}: {error}); it "
             "needs images with id and file_name"
@@ -221,7 +220,7 @@ def category_ids(annotations: Path) -> set[int] | None:
     content = read_json(annotations, "annotation file")
     try:
         return {int(category["id"]) for category in content.get("categories") or ()} or None
-    except _WRONG as error:
+    except MALFORMED as error:
         raise DataError(
             f"{annotations} is not a COCO annotation file ({type(error).__name__}: {error}); its "
             "categories need an id"

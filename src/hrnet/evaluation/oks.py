@@ -16,7 +16,7 @@ from hrnet.data.annotations import keypoint_names
 from hrnet.data.people import AREA_OF_BOX
 from hrnet.errors import DataError
 from hrnet.skeletons import Skeleton
-from hrnet.tables import read_json
+from hrnet.tables import MALFORMED, read_json
 
 if TYPE_CHECKING:
     from hrnet.evaluation.keypoint_eval import KeypointEval
@@ -103,7 +103,7 @@ def crowdpose_ap(annotations: Annotations, results: Rows, skeleton: Skeleton) ->
     truth = _Truth(annotations, skeleton)
     try:
         crowds = {picture["id"]: float(picture["crowdIndex"]) for picture in truth.images}
-    except (KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise DataError(
             f"{truth.file} is not CrowdPose's: a picture has no crowdIndex ({error})"
         ) from None
@@ -180,7 +180,7 @@ class _Truth:
             self.images = [{**picture, "id": picture["id"]} for picture in content["images"]]
             self._columns = self._order(content, skeleton)
             self._people = [self._person(i, a) for i, a in enumerate(content["annotations"])]
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise DataError(
                 f"{self.file} is not in COCO's keypoint format ({type(error).__name__}: {error}); "
                 f"it needs images, and annotations with image_id, bbox and {self.joints} keypoints"
@@ -254,7 +254,7 @@ def _found(truth: _Truth, results: Rows, area_of: slice | None = None) -> Rows:
             if area_of is None and "bbox" in row:
                 areas[i] = row["bbox"][2] * row["bbox"][3]
         unknown = set(images) - {picture["id"] for picture in truth.images}
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise DataError(
             f"the results are not rows of a COCO results file with {truth.joints} keypoints each "
             f"({type(error).__name__}: {error})"

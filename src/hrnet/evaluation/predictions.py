@@ -19,7 +19,7 @@ from hrnet.predicting.estimator import PoseEstimator
 from hrnet.predicting.picture import Picture
 from hrnet.similarity import oks_nms
 from hrnet.skeletons import Skeleton
-from hrnet.tables import read_json
+from hrnet.tables import MALFORMED, read_json
 
 # What is taken for a person's area when those found in a picture are compared with each other.
 # "region": the part of the picture that the network saw, padding included: the official code
@@ -115,7 +115,7 @@ def read_predictions(file: str | Path, skeleton: Skeleton) -> Predictions:
             raise ValueError(f"a number is not finite and below {LARGEST:,.0f}")
         if any(float(row["image_id"]) % 1 for row in rows):  # it would be rounded to another's
             raise ValueError("an image_id is no whole number")
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise DataError(
             f"{file} is not a COCO results file for the {len(skeleton)} keypoints of "
             f"{skeleton.name} ({type(error).__name__}: {error}); it needs rows with image_id, "
@@ -176,7 +176,9 @@ def predict_detections(
     rows = read_json(Path(detections), "detections file")
     try:
         detected = read_detections(rows, categories)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except BoxError as error:
+        raise DataError(f"{detections}: {error}") from None
+    except MALFORMED as error:
         raise DataError(
             f"{detections} is not a COCO detections file ({type(error).__name__}: {error}); it "
             "needs rows with image_id, category_id, bbox and score"

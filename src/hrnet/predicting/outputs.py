@@ -7,7 +7,6 @@ import os
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -19,7 +18,7 @@ from hrnet.images.sources import STDIN, Source
 from hrnet.predicting.picture import PictureResult
 from hrnet.result import Poses, row_columns
 from hrnet.skeletons import Skeleton
-from hrnet.tables import nearest_names
+from hrnet.tables import MALFORMED, nearest_names
 
 KINDS = ("json", "coco", "csv", "image", "png", "crops")
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
@@ -280,7 +279,7 @@ class Journal:
             if number == 0:
                 self._check_settings(line)
             else:
-                with suppress(AttributeError, KeyError, TypeError, ValueError):  # done again
+                with suppress(*MALFORMED):  # done again
                     content = json.loads(line)
                     if {"name", "people"} <= content.keys():
                         self._places[content["key"]] = place
@@ -301,7 +300,7 @@ class Journal:
                     f"the results in {self.file.parent} were begun by another version of hrnet; "
                     "give another folder by --out, or leave out --resume to begin anew"
                 )
-        except (KeyError, TypeError, ValueError):
+        except MALFORMED:
             before = None
         if before == self._settings:
             return

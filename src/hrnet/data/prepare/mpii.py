@@ -16,6 +16,7 @@ from hrnet.data.people import UNLABELLED
 from hrnet.data.prepare.content import coco_content
 from hrnet.errors import ConfigError, DataError
 from hrnet.skeletons import load_skeleton
+from hrnet.tables import MALFORMED
 
 FILES = {"train": "train", "valid": "valid", "mpii_train": "train", "mpii_val": "valid"}
 
@@ -106,7 +107,7 @@ def _from_mat(file: Path) -> tuple[list[MPIIPerson], int]:
                 people.append(
                     MPIIPerson(picture.image.name, center, scale, keypoints, _head(person))
                 )
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise DataError(
             f"{file} does not hold MPII's annotations as published ({type(error).__name__}: "
             f"{error})"
