@@ -150,6 +150,25 @@ def test_pictures_of_one_name_in_two_folders_both_have_results(predict, tmp_path
         assert len(read_image(file.with_suffix(ending))) == content["height"]
 
 
+@pytest.mark.parametrize(
+    ("save", "expected"),
+    [
+        ("image", ["a.jpg", "b.png"]),  # a JPEG's copy is a JPEG
+        ("png", ["a.png", "b.png"]),
+        ("image,png", ["a.jpg", "a.png", "b.png"]),
+    ],
+)
+def test_an_annotated_copy_is_of_the_picture_s_format(predict, tmp_path, save, expected):
+    for name in ("a.jpg", "b.png"):
+        write_image(tmp_path / "in" / name, PICTURE)
+    assert predict("in", "--save", save, "--out", "out").code == 0
+    assert visible(tmp_path / "out") == expected
+    for name in expected:
+        data = (tmp_path / "out" / name).read_bytes()
+        assert data.startswith(b"\xff\xd8" if name.endswith("jpg") else b"\x89PNG")
+        assert read_image(data).shape == PICTURE.shape
+
+
 # --- pictures -------------------------------------------------------------------------------
 
 
