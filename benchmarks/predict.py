@@ -7,7 +7,8 @@ it takes of few pictures and of many.
 
 DATA is a folder with `train.json` in COCO's format and `images/`. Both sides run the whole command
 in a process of its own, in turns; the commit's sources are checked out beside, by `git worktree`.
-More pictures than there are come by naming the same ones again under other names (links).
+More pictures than DISTINCT are the same ones again under other names (links), so that figures of
+few and of many are of the same pictures.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+DISTINCT = 500
 BEFORE = "4ced175"  # the last before reading, drawing and writing went to threads
 
 COMMAND = "import sys; from hrnet.cli import main; sys.argv[0] = 'hrnet'; main()"
@@ -49,7 +51,7 @@ def prepare(data: Path, folder: Path, count: int) -> list[str]:
     for person in content["annotations"]:
         x, y, width, height = person["bbox"]
         people.setdefault(person["image_id"], []).append([x, y, x + width, y + height])
-    pictures = [image for image in content["images"] if image["id"] in people]
+    pictures = [image for image in content["images"] if image["id"] in people][:DISTINCT]
     (folder / "in").mkdir()
     for number in range(count):
         image = pictures[number % len(pictures)]
