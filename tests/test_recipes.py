@@ -30,7 +30,8 @@ spec.loader.exec_module(make_recipe_table)
 
 PACKAGED = "hrnet_w32_small_coco17"
 FINE_TUNING = ("finetune", "finetune_head_first")
-PUBLISHED = [name for name in list_recipes() if name not in (PACKAGED, *FINE_TUNING)]
+LEGS = f"{PACKAGED}_legs"
+PUBLISHED = [name for name in list_recipes() if name not in (PACKAGED, LEGS, *FINE_TUNING)]
 WITH_RECIPE = re.compile(
     r"hrnet_w(32|48)_(coco|coco_wholebody|mpii|crowdpose|ap10k)_\d+x\d+(_dark|_udp|_official)?"
 )

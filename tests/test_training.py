@@ -14,11 +14,12 @@ import hrnet
 from hrnet.errors import ConfigError, DataError, WeightsError
 from hrnet.images import write_image
 from hrnet.skeletons import load_skeleton, skeleton_of_names
-from hrnet.training import run
+from hrnet.training import run, stages
 from hrnet.training.losses import joints_cross_entropy, joints_mse
 from hrnet.training.module import PoseTraining, layer_depth
-from hrnet.training.recipe import TrainingConfig, load_recipe
+from hrnet.training.recipe import TrainingConfig, load_recipe, load_stages
 from hrnet.training.run import train
+from hrnet.training.stages import train_stages
 from hrnet.training.start import load_start
 from hrnet.zoo import find_model
 from hrnet.zoo.build import build_model
@@ -352,6 +353,104 @@ def test_the_last_evaluation_runs_on_the_run_s_device(
     validation = eight_people[1].replace("data.sources", "data.validation")
     run.evaluate_weights(recipe(eight_people, validation), tmp_path / "x.safetensors", device)
     assert seen == [{"device": asked, "flip_test": True}]
+
+
+@pytest.fixture
+def two_stages(eight_people, tmp_path):
+    """Two runs of a few steps, the second one at half the rate."""
+    file = tmp_path / "two.toml"
+    file.write_text(
+        'schema = 1\nextends = "hrnet_w32_small_coco17"\n'
+        "[[stages]]\ntraining = { steps = 3 }\n"
+        "[[stages]]\ntraining = { steps = 2, learning_rate = 1e-3 }\n"
+    )
+    return load_stages(str(file), [*SMALL, *eight_people, "training.seed=7"])
+
+
+def test_each_stage_starts_from_the_weights_of_the_one_before(two_stages, tmp_path):
+    assert [s.training.steps for s in two_stages] == [3, 2]
+    assert [s.training.learning_rate for s in two_stages] == [2e-3, 1e-3]
+    assert {s.training.seed for s in two_stages} == {7}  # what is given holds for all
+    trained = train_stages(two_stages, tmp_path / "run", device="cpu")
+    assert trained.weights == tmp_path / "run" / "hrnet_w32_small_coco17.safetensors"
+    last = tmp_path / "run" / "stage_2"
+    assert trained.weights.read_bytes() == (last / trained.weights.name).read_bytes()
+    begun = json.loads((last / "recipe.json").read_text())["training"]
+    first = tmp_path / "run" / "stage_1" / trained.weights.name
+    assert begun["start_from"] == str(first)
+    alone = train(
+        two_stages[1].model_copy(
+            update={
+                "training": two_stages[1].training.model_copy(update={"start_from": str(first)})
+            }
+        ),
+        tmp_path / "alone",
+        device="cpu",
+    )
+    assert load_file(alone.weights).keys() == load_file(trained.weights).keys()
+    for name, tensor in load_file(alone.weights).items():
+        assert torch.equal(tensor, load_file(trained.weights)[name]), name
+
+
+@pytest.mark.parametrize("stopped", [0, 1])
+def test_stages_go_on_where_they_were_interrupted(two_stages, tmp_path, monkeypatch, stopped):
+    """In the first, or after it: the weights are those of a run without interruption."""
+    whole = train_stages(two_stages, tmp_path / "whole", device="cpu")
+    calls = []
+
+    def interrupted(*arguments, **options):
+        calls.append(options["resume"])
+        if len(calls) > stopped:
+            raise KeyboardInterrupt
+        return train(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "train", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_stages(two_stages, tmp_path / "run", device="cpu")
+    if not stopped:
+        with pytest.raises(ConfigError, match="there is no stage in .*run to resume"):
+            train_stages(two_stages, tmp_path / "run", resume=True, device="cpu")
+        return
+    with pytest.raises(ConfigError, match="run holds a run already; go on with it"):
+        train_stages(two_stages, tmp_path / "run", device="cpu")
+    resumed = train_stages(two_stages, tmp_path / "run", resume=True, device="cpu")
+    assert resumed.weights.read_bytes() == whole.weights.read_bytes()
+    with pytest.raises(ConfigError, match="all stages in .* have ended"):
+        train_stages(two_stages, tmp_path / "run", resume=True, device="cpu")
+    with pytest.raises(ConfigError, match="a recipe with stages trains in one process"):
+        train_stages(two_stages, tmp_path / "two", devices=2)
+
+
+def test_a_wrong_key_in_a_stage_is_named_with_it(tmp_path):
+    file = tmp_path / "x.toml"
+    file.write_text(
+        'schema = 1\nextends = "finetune"\n[[stages]]\n[[stages]]\ntraining = { stepps = 5 }\n'
+    )
+    with pytest.raises(ConfigError, match=r"^stage 2: recipe .*stepps.*did you mean steps"):
+        load_stages(str(file))
+    assert load_recipe(str(file)).training.steps == 300
+
+
+def test_the_packaged_model_s_legs_are_those_that_it_was_trained_in():
+    """The table in docs/packaged-model.md, and the commands that stood there."""
+    legs = load_stages("hrnet_w32_small_coco17_legs", ["data.root=DATA"])
+    configs = [leg.training for leg in legs]
+    assert [c.steps for c in configs] == [2700, 1650, 4250, 4200, 3200, 2900, 3600]
+    assert [1e4 * c.learning_rate for c in configs] == pytest.approx([20, 15, 15, 15, 15, 12, 12])
+    assert [c.seed for c in configs] == list(range(7))
+    assert [c.ema for c in configs] == [None] * 4 + [0.998] * 3
+    assert [leg.model.input_size for leg in legs] == [(96, 128)] + [(128, 160)] * 6
+    assert [leg.data.sources[0].truncation for leg in legs] == [0.2, 0.3, 0.3, 0.4, 0.4, 0.4, 0.35]
+    assert [leg.data.sources[-1].repeat for leg in legs] == [3, 6, 6, 8, 8, 8, 12]
+    changes = [leg.augmentation for leg in legs]
+    assert [a.rotation_probability for a in changes] == [0.6, 0.4, 0.4, 0.4, 0.4, 0.5, 0.5]
+    assert [a.scale for a in changes] == [0.3, 0.2, 0.2, 0.2, 0.2, 0.25, 0.25]
+    assert [a.half_body for a in changes] == [0.2] + [0.1] * 6
+    assert [a.mosaic for a in changes] == [0.0] * 4 + [0.5] * 3
+    assert [a.color for a in changes] == [0.0] * 4 + [0.15, 0.2, 0.2]
+    assert [a.downscale for a in changes] == [1.0] * 6 + [5.0]
+    assert all(leg.data.held_out == "lsp_coco.held_out.json" for leg in legs)
 
 
 def test_a_start_by_name_needs_the_names(weights_file, tmp_path):

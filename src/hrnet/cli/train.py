@@ -38,34 +38,36 @@ def train(
 ) -> None:
     """Train a model as a recipe says."""
     from hrnet.errors import ConfigError
-    from hrnet.training.recipe import load_recipe
+    from hrnet.training.recipe import load_stages
 
     if list_:
         _list()
         return
     if recipe is None:
         raise ConfigError("say what to train: a name of hrnet train --list, or a TOML file")
-    resolved = load_recipe(recipe, changes)
+    stages = load_stages(recipe, changes)
     from pytorch_lightning.utilities import rank_zero_only
 
-    from hrnet.training.run import train as run
+    from hrnet.training.stages import train_stages
 
     try:
-        trained = run(resolved, out, resume=resume, device=device, devices=devices, nodes=nodes)
+        trained = train_stages(
+            stages, out, resume=resume, device=device, devices=devices, nodes=nodes
+        )
     except KeyboardInterrupt:
         rank_zero_only(_say_how_to_go_on)(out)
         raise typer.Exit(INTERRUPTED) from None
-    rank_zero_only(_report)(trained, resolved.published)  # of several processes one speaks
+    rank_zero_only(_report)(trained, stages[-1].published)  # of several processes one speaks
 
 
 def _say_how_to_go_on(out: Path) -> None:
     from hrnet.training.run import last_checkpoint
 
-    checkpoint = last_checkpoint(out)
-    if checkpoint.is_file():
-        how = f"to go on from {checkpoint}, repeat the command with --resume"
-    else:
-        how = "there is no checkpoint yet"
+    folders = [out, *sorted(out.glob("stage_*"))]
+    checkpoints = [c for c in map(last_checkpoint, folders) if c.is_file()]
+    how = "there is no checkpoint yet"
+    if checkpoints:
+        how = f"to go on from {checkpoints[-1]}, repeat the command with --resume"
     typer.echo(f"interrupted; {how}", err=True)
 
 

@@ -3,6 +3,7 @@
 import math
 import re
 import tomllib
+from copy import deepcopy
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -211,7 +212,8 @@ def list_recipes() -> list[str]:
 
 
 def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
-    """A recipe of the package by name, or a TOML file by path, with keys changed.
+    """A recipe of the package by name, or a TOML file by path, with keys changed; of one with
+    stages, what these change.
 
     Args:
         overrides: "key=value" with a dotted key and a TOML value, such as
@@ -221,7 +223,40 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
         ConfigError: no such recipe, an unknown key, or a value that does not fit.
     """
     table = _table(name)
-    for override in overrides or []:
+    table.pop("stages", None)
+    return _resolve(table, name, overrides or [])
+
+
+def load_stages(name: str, overrides: list[str] | None = None) -> list[Recipe]:
+    """The recipes that are to be trained by one after the other, each from the weights of the one
+    before: in the file, `[[stages]]` are tables with what each changes in the rest of it. A recipe
+    without stages is one.
+
+    Args:
+        overrides: as for `load_recipe`, of every stage.
+
+    Raises:
+        ConfigError: as `load_recipe`, with the number of the stage.
+    """
+    table = _table(name)
+    stages = table.pop("stages", [{}])
+    if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
+        raise ConfigError(f"recipe {name}: stages must be tables, [[stages]]")
+    if len(stages) == 1:
+        return [_resolve(merged(table, stages[0]), name, overrides or [])]
+    recipes = []
+    for number, stage in enumerate(stages, 1):
+        changed = deepcopy(table)
+        _forget_other_length(changed, stage)
+        try:
+            recipes.append(_resolve(merged(changed, stage), name, overrides or []))
+        except ConfigError as error:
+            raise ConfigError(f"stage {number}: {error}") from None
+    return recipes
+
+
+def _resolve(table: dict[str, Any], name: str, overrides: list[str]) -> Recipe:
+    for override in overrides:
         table = _apply(table, override)
     model, data = table.get("model"), table.get("data")
     data_given = isinstance(data, dict) and data.get("sources")
@@ -232,7 +267,7 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
         card = find_model(model["card"]).card
         base = card.model_dump(mode="json", by_alias=True, exclude_unset=True)
         figures = base.pop("figures", ())
-        keys = [override.partition("=")[0] for override in overrides or []]
+        keys = [override.partition("=")[0] for override in overrides]
         if name == model["card"] and not any(map(_OTHER_MODEL.fullmatch, keys)):
             table["published"] = figures
         for key in ("description", "trained_on", "licence", "source", "weights"):
