@@ -28,6 +28,7 @@ from hrnet.data.reading import read_people
 from hrnet.errors import ConfigError, DataError
 from hrnet.evaluation.evaluate import Evaluation, evaluate, package_versions
 from hrnet.files import atomic_write, sha256_of
+from hrnet.model import PoseModel
 from hrnet.predicting.estimator import PoseEstimator
 from hrnet.tables import read_json, validate
 from hrnet.training.callbacks import (
@@ -93,7 +94,31 @@ def train(
         DownloadError, WeightsError: see `hrnet.training.start.load_start`.
     """
     out = Path(out)
-    config, card = recipe.training, recipe.model
+    _check_folder(recipe, out, resume)
+    training, measured, counts = _people(recipe)
+    model = _start(recipe)
+    trainer, steps, done = _trainer(recipe, out, training, measured, resume, device, devices, nodes)
+    if trainer.is_global_zero:
+        record = _record(recipe, training, measured, counts, steps, trainer.world_size)
+        _begin(recipe, out, record)
+        _say_people(counts, recipe.model.skeleton.mirroring, trainer)
+    _fit(trainer, recipe, model, steps, done, training, measured, last_checkpoint(out))
+    pck = _take_result(trainer, recipe, model, last_checkpoint(out), done >= steps)
+    weights, evaluations = out / f"{recipe.model.name}.safetensors", {}
+    if trainer.is_global_zero:
+        save_model(model.network, recipe.model, weights)
+        evaluations = evaluate_weights(recipe, weights, device)
+        figures = {file: evaluation.figures for file, evaluation in evaluations.items()}
+        _write_json(out / "run.json", {**record, "reached": {"pck": pck, **figures}})
+    return TrainedModel(weights, pck, sum(map(len, measured)), evaluations)
+
+
+def last_checkpoint(out: Path) -> Path:
+    """Where a run keeps what it can be resumed from."""
+    return out / "checkpoints" / "last.ckpt"
+
+
+def _check_folder(recipe: Recipe, out: Path, resume: bool) -> None:
     checkpoint = last_checkpoint(out)
     if resume and not checkpoint.is_file():
         raise ConfigError(f"there is no checkpoint {checkpoint} to resume from")
@@ -101,32 +126,48 @@ def train(
         raise ConfigError(f"{out} holds a run already; go on with it (--resume), or name another")
     if resume:
         _check_resumable(recipe, out / "recipe.json")
-    training, measured, counts = _people(recipe)
 
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no tips and adverts
+
+def _start(recipe: Recipe) -> PoseModel:
+    """What is trained, with the weights that the recipe starts from."""
+    config = recipe.training
     pl.seed_everything(config.seed, verbose=False)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    model = build_model(card)
-    load_start(model.network, card, config)
+    model = build_model(recipe.model)
+    load_start(model.network, recipe.model, config)
+    return model
 
+
+def _trainer(
+    recipe: Recipe,
+    out: Path,
+    training: list[People],
+    measured: list[People],
+    resume: bool,
+    device: str,
+    devices: int | str,
+    nodes: int,
+) -> tuple[pl.Trainer, int, int]:
+    """Lightning's trainer; optimiser steps in all, and those done before."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no tips and adverts
+    config = recipe.training
     placement: dict[str, Any] = {
         "accelerator": "gpu" if device == "cuda" else device,
         "devices": devices,
         "num_nodes": nodes,
     }
-    place = _place(placement)
-    process, processes = place.global_rank, place.world_size
-    samples_per_step = config.batch_size * config.accumulate * processes
+    place = _place(placement)  # an epoch's steps depend on how many processes there are
+    samples_per_step = config.batch_size * config.accumulate * place.world_size
     steps = config.steps or math.ceil(
         (config.epochs or 1) * _epoch_size(recipe, training) / samples_per_step
     )
-    done = _steps_done(checkpoint) if resume else 0
+    done = _steps_done(last_checkpoint(out)) if resume else 0
     on_cpu = isinstance(place.accelerator, CPUAccelerator)
     trainer = pl.Trainer(
         **placement,
         **_settings(config),
-        sync_batchnorm=config.sync_batchnorm and not on_cpu,
+        sync_batchnorm=config.sync_batchnorm and not on_cpu,  # ours there, see `_fit`
         max_steps=steps,
         log_every_n_steps=max(1, min(20, steps // 50)),
         logger=[
@@ -135,26 +176,43 @@ def train(
         ],
         callbacks=_callbacks(recipe, out, steps, measured=bool(measured)),
     )
-    if config.sync_batchnorm and on_cpu:
+    return trainer, steps, done
+
+
+def _begin(recipe: Recipe, out: Path, record: dict[str, Any]) -> None:
+    """Write what is to be trained, and on what."""
+    for unfinished in last_checkpoint(out).parent.glob(".*.ckpt"):  # of a run that was killed
+        unfinished.unlink()
+    with atomic_write(out / "recipe.json") as temporary:
+        temporary.write_text(recipe.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
+    _write_json(out / "run.json", record)
+
+
+def _fit(
+    trainer: pl.Trainer,
+    recipe: Recipe,
+    model: PoseModel,
+    steps: int,
+    done: int,
+    training: list[People],
+    measured: list[People],
+    checkpoint: Path,
+) -> None:
+    config = recipe.training
+    process, processes = trainer.global_rank, trainer.world_size
+    if config.sync_batchnorm and isinstance(trainer.accelerator, CPUAccelerator):
         sync_batch_norm(model.network)
     if config.compile:
         model.network.compile()
-    record = _record(recipe, training, measured, counts, steps, processes)
-    if trainer.is_global_zero:
-        for unfinished in checkpoint.parent.glob(".*.ckpt"):  # of a run that was killed
-            unfinished.unlink()
-        with atomic_write(out / "recipe.json") as temporary:
-            temporary.write_text(recipe.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
-        _write_json(out / "run.json", record)
-        _say_people(counts, card.skeleton.mirroring, trainer)
+    samples = done * config.batch_size * config.accumulate * processes
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")  # advice on what is meant
         try:
             trainer.fit(
-                PoseTraining(model, card, config, steps),
-                _training_batches(recipe, training, done * samples_per_step, process, processes),
+                PoseTraining(model, recipe.model, config, steps),
+                _training_batches(recipe, training, samples, process, processes),
                 _validation_loader(recipe, measured, process, processes) if measured else None,
-                ckpt_path=str(checkpoint) if resume else None,
+                ckpt_path=str(checkpoint) if done else None,
                 weights_only=True,
             )
         except (SystemExit, RuntimeError) as stopped:
@@ -162,34 +220,23 @@ def train(
             if isinstance(stopped, RuntimeError) and not trainer.received_sigterm:
                 raise
             raise KeyboardInterrupt from stopped
-    weights = out / f"{card.name}.safetensors"
+
+
+def _take_result(
+    trainer: pl.Trainer, recipe: Recipe, model: PoseModel, checkpoint: Path, nothing_left: bool
+) -> float | None:
+    """Put the weights that count into the model; their measurement."""
     pck = trainer.callback_metrics.get("pck")
-    if trainer.should_stop and config.early_stopping is not None:
+    if trainer.should_stop and recipe.training.early_stopping is not None:
         _take(model.network, checkpoint.with_name("best.ckpt"))
         pck = next(
             callback.best_model_score
             for callback in trainer.checkpoint_callbacks
             if isinstance(callback, ModelCheckpoint) and callback.monitor == "pck"
         )
-    elif done >= steps:  # Nothing was left to train, and Lightning takes no average then.
+    elif nothing_left:  # Lightning takes no average then.
         _take(model.network, checkpoint)
-    evaluations = {}
-    if trainer.is_global_zero:
-        save_model(model.network, card, weights)
-        evaluations = evaluate_weights(recipe, weights, device)
-        record["reached"] = {
-            "pck": None if pck is None else float(pck),
-            **{file: evaluation.figures for file, evaluation in evaluations.items()},
-        }
-        _write_json(out / "run.json", record)
-    return TrainedModel(
-        weights, None if pck is None else float(pck), sum(map(len, measured)), evaluations
-    )
-
-
-def last_checkpoint(out: Path) -> Path:
-    """Where a run keeps what it can be resumed from."""
-    return out / "checkpoints" / "last.ckpt"
+    return None if pck is None else float(pck)
 
 
 def _check_resumable(recipe: Recipe, begun: Path) -> None:
