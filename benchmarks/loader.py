@@ -32,9 +32,9 @@ import torch
 from torch.utils.data import DataLoader
 
 import hrnet
-from hrnet.data.augmentation import Augmentation
+from hrnet.data.batches.loading import ChunkSampler, CropDataset, TrainingBatches
+from hrnet.data.batches.plan import Augmentation
 from hrnet.data.coco import read_coco
-from hrnet.data.crops import ChunkSampler, CropDataset, TrainingBatches
 from hrnet.data.people import People
 from hrnet.skeletons import load_skeleton
 

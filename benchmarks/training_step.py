@@ -34,7 +34,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from hrnet.data.crops import Batch
+from hrnet.data.batches.loading import Batch
 from hrnet.model import PoseModel
 from hrnet.training.module import PoseTraining
 from hrnet.training.recipe import TrainingConfig

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from hrnet.data.augmentation import NUMBERS, Augmentation, random_crops, random_numbers
+from hrnet.data.batches.loading import ChunkSampler, CropDataset, TrainingBatches
+from hrnet.data.batches.plan import NUMBERS, Augmentation, random_numbers, random_plan
 from hrnet.data.coco import read_coco
-from hrnet.data.crops import ChunkSampler, CropDataset, TrainingBatches
 from hrnet.data.people import in_words
 from hrnet.data.reading import read_people, read_skeleton
 from hrnet.errors import DataError, ImageError
@@ -303,7 +303,7 @@ def test_random_numbers_are_uniform_and_independent():
 
 
 def drawn(augmentation, keypoints, count):
-    return random_crops(
+    return random_plan(
         np.random.default_rng(0).random((count, NUMBERS)),
         augmentation,
         np.tile([20.0, 20, 70, 110], (count, 1)),
@@ -547,7 +547,7 @@ def test_crops_of_reduced_pictures_are_where_those_of_whole_ones_are(large_pictu
     keys = np.stack([np.arange(6), np.zeros(6, int)], axis=1)
     numbers = random_numbers(3, *keys.T)
     augmentation = Augmentation(half_body=0, scale=0.1)
-    maps, flips, *_ = random_crops(
+    maps, flips, *_ = random_plan(
         numbers,
         augmentation,
         large_picture.boxes[keys[:, 1]],
@@ -616,7 +616,7 @@ def test_truncation_cuts_reduced_pictures_too(large_picture):
     people = dataclasses.replace(large_picture, keypoints=keypoints)
     augmentation = Augmentation(truncation=1, flip=0, rotation=0, scale=0, half_body=0)
     keys = np.stack([np.arange(200), np.zeros(200, int)], axis=1)
-    maps, _, kept, *_ = random_crops(
+    maps, _, kept, *_ = random_plan(
         random_numbers(0, *keys.T),
         augmentation,
         np.repeat(people.boxes, 200, axis=0),
@@ -716,7 +716,7 @@ def test_a_picture_is_decoded_once_for_all_its_people_in_a_chunk(crowd, monkeypa
         read.append(file)
         return read_stored(file, shrink, **options)
 
-    monkeypatch.setattr("hrnet.data.crops.read_stored", counting)
+    monkeypatch.setattr("hrnet.data.batches.loading.read_stored", counting)
     dataset[keys]
     assert len(keys) == 128
     assert len(read) == 20

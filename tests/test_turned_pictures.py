@@ -11,10 +11,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from hrnet.cli import app
-from hrnet.data.augmentation import Augmentation
+from hrnet.data.batches.loading import CropDataset
+from hrnet.data.batches.plan import Augmentation
 from hrnet.data.check.checking import check
 from hrnet.data.check.sheet import checked_sheet
-from hrnet.data.crops import CropDataset
 from hrnet.data.reading import read_people
 from hrnet.errors import ConfigError
 from hrnet.evaluation.evaluate import evaluate

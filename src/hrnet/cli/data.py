@@ -120,16 +120,13 @@ def check(
 
 def _crop_settings(name: str, file: Path) -> dict[str, Any]:
     """What a recipe makes of the people in a file, for `crop_sheet`."""
-    from hrnet.data.augmentation import Augmentation
-    from hrnet.training.recipe import load_recipe
+    from hrnet.training.recipe import augmentation_of, load_recipe
 
     recipe = load_recipe(name)
     sources = recipe.data.sources
     own = [s for s in sources if Path(recipe.data.root, s.file).resolve() == file.resolve()]
     return {
-        "augmentation": Augmentation(
-            **recipe.augmentation.model_dump(), truncation=own[0].truncation if own else 0.0
-        ),
+        "augmentation": augmentation_of(recipe, own[0]) if own else recipe.augmentation,
         "input_size": recipe.model.input_size,
         "padding": recipe.model.padding,
         "unbiased": recipe.model.unbiased,

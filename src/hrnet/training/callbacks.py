@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from hrnet.data.crops import Batch
+from hrnet.data.batches.loading import Batch
 from hrnet.drawing import contact_sheet, draw_poses
 from hrnet.files import atomic_write
 from hrnet.images import write_image

@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from hrnet.data.crops import Batch
+from hrnet.data.batches.loading import Batch
 from hrnet.evaluation.pck import box_pck, pck
 from hrnet.model import PoseModel
 from hrnet.training.distributed import gather_arrays, mean_over_processes

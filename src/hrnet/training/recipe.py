@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hrnet.data.augmentation import Augmentation
+from hrnet.data.batches.plan import Augmentation
 from hrnet.data.coco import Protocol
 from hrnet.data.people import Orient
 from hrnet.data.reading import read_skeleton
@@ -40,7 +40,8 @@ class DataSource(_Table):
         orient: what the file's pixels are of pictures that their EXIF data turn: "stored", as
             COCO's tools have it, or "exif", those of the picture turned upright.
         repeat: how often an epoch takes each person.
-        truncation: see `hrnet.data.augmentation.Augmentation`.
+        truncation: of its people instead of the augmentation's own, see
+            `hrnet.data.batches.plan.Augmentation`.
     """
 
     file: str
@@ -48,7 +49,7 @@ class DataSource(_Table):
     protocol: Protocol = "official"
     orient: Orient = "stored"
     repeat: int = Field(default=1, ge=1)
-    truncation: float = Field(default=0.0, ge=0, le=1)
+    truncation: float | None = Field(default=None, ge=0, le=1)
 
 
 class DataConfig(_Table):
@@ -68,23 +69,6 @@ class DataConfig(_Table):
     validation: tuple[DataSource, ...] = ()
     held_out: str | None = None
     workers: int = Field(default=1, ge=0)
-
-
-class AugmentationConfig(_Table):
-    """See `hrnet.data.augmentation.Augmentation`, whose defaults these are."""
-
-    flip: float = Field(default=Augmentation.flip, ge=0, le=1)
-    rotation: float = Field(default=Augmentation.rotation, ge=0)
-    rotation_probability: float = Field(default=Augmentation.rotation_probability, ge=0, le=1)
-    scale: float = Field(default=Augmentation.scale, ge=0, lt=1)
-    half_body: float = Field(default=Augmentation.half_body, ge=0, le=1)
-    half_body_min_joints: int = Field(default=Augmentation.half_body_min_joints, ge=0)
-    shift: float = Field(default=Augmentation.shift, ge=0, lt=1)
-    stretch: float = Field(default=Augmentation.stretch, ge=0, lt=1)
-    erasing: float = Field(default=Augmentation.erasing, ge=0, le=1)
-    mosaic: float = Field(default=Augmentation.mosaic, ge=0, le=1)
-    downscale: float = Field(default=Augmentation.downscale, ge=1, le=16)
-    color: float = Field(default=Augmentation.color, ge=0, lt=1)
 
 
 class TrainingConfig(_Table):
@@ -202,8 +186,15 @@ class Recipe(_Table):
     published: tuple[Figure, ...] = ()
     model: ModelCard
     data: DataConfig = DataConfig()
-    augmentation: AugmentationConfig = AugmentationConfig()
+    augmentation: Augmentation = Augmentation()
     training: TrainingConfig
+
+
+def augmentation_of(recipe: Recipe, source: DataSource) -> Augmentation:
+    """What is done to the crops of a source's people."""
+    if source.truncation is None:
+        return recipe.augmentation
+    return recipe.augmentation.model_copy(update={"truncation": source.truncation})
 
 
 def list_recipes() -> list[str]:

@@ -21,8 +21,8 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 import hrnet
-from hrnet.data.augmentation import Augmentation
-from hrnet.data.crops import Batch, ChunkSampler, CropDataset, TrainingBatches
+from hrnet.data.batches.loading import Batch, ChunkSampler, CropDataset, TrainingBatches
+from hrnet.data.batches.plan import Augmentation
 from hrnet.data.people import People, in_words
 from hrnet.data.reading import read_people
 from hrnet.errors import ConfigError, DataError
@@ -39,7 +39,13 @@ from hrnet.training.callbacks import (
 )
 from hrnet.training.distributed import sync_batch_norm
 from hrnet.training.module import PoseTraining
-from hrnet.training.recipe import RECIPES, DataSource, Recipe, TrainingConfig
+from hrnet.training.recipe import (
+    RECIPES,
+    DataSource,
+    Recipe,
+    TrainingConfig,
+    augmentation_of,
+)
 from hrnet.training.start import load_start
 from hrnet.zoo.build import build_model, save_model
 
@@ -458,10 +464,7 @@ def _training_batches(
     recipe: Recipe, people: list[People], start: int, process: int, processes: int
 ) -> TrainingBatches:
     sources = recipe.data.sources
-    augmentations = [
-        Augmentation(**recipe.augmentation.model_dump(), truncation=source.truncation)
-        for source in sources
-    ]
+    augmentations = [augmentation_of(recipe, source) for source in sources]
     dataset = _dataset(recipe, list(zip(people, augmentations, strict=True)))
     sampler = ChunkSampler(
         dataset.pictures,

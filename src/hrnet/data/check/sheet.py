@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.augmentation import Augmentation
+from hrnet.data.batches.loading import CropDataset
+from hrnet.data.batches.plan import Augmentation
 from hrnet.data.check.checking import Report
 from hrnet.data.coco import read_coco
-from hrnet.data.crops import CropDataset
 from hrnet.data.people import People
 from hrnet.drawing import contact_sheet, draw_poses
 from hrnet.errors import DataError

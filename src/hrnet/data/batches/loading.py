@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from hrnet.data.augmentation import (
+from hrnet.data.batches.plan import (
     Augmentation,
-    Crops,
-    plain_crops,
-    random_crops,
+    CropPlan,
+    plain_plan,
     random_numbers,
+    random_plan,
 )
 from hrnet.data.people import Orient, People
 from hrnet.errors import ImageError
@@ -101,34 +101,34 @@ class CropDataset(Dataset[Batch]):
     def __getitem__(self, keys: Keys) -> Batch:
         """Raises `ImageError` with the file's name for a picture that cannot be read."""
         draws, people = keys.T
-        crops = self._place(draws, people)
+        plan = self._plan(draws, people)
         keypoints = self.keypoints[people]
         visible = keypoints[..., 2] > 0
-        x1y1, x2y2 = crops.kept[:, None, :2], crops.kept[:, None, 2:]
+        x1y1, x2y2 = plan.kept[:, None, :2], plan.kept[:, None, 2:]
         visible &= ((keypoints[..., :2] >= x1y1) & (keypoints[..., :2] < x2y2)).all(axis=2)
-        points = transform_points(crops.matrices, keypoints[..., :2]).astype(np.float32)
-        points[crops.flips] = points[crops.flips][:, self.skeleton.flip_order]
-        visible[crops.flips] = visible[crops.flips][:, self.skeleton.flip_order]
-        pixels, blank = self._cut(crops, people)
-        for row in np.flatnonzero(crops.erased.any(axis=1)).tolist():
-            x1, y1, x2, y2 = crops.erased[row]
+        points = transform_points(plan.matrices, keypoints[..., :2]).astype(np.float32)
+        points[plan.flips] = points[plan.flips][:, self.skeleton.flip_order]
+        visible[plan.flips] = visible[plan.flips][:, self.skeleton.flip_order]
+        pixels, blank = self._cut(plan, people)
+        for row in np.flatnonzero(plan.erased.any(axis=1)).tolist():
+            x1, y1, x2, y2 = plan.erased[row]
             pixels[row, y1:y2, x1:x2] = 0
             blank[row, y1:y2, x1:x2] = True
-        self._show_others(crops, pixels, blank)
-        _lower_resolution(pixels, crops.shrinks)
-        _change_tones(pixels, crops.tones)
+        self._show_others(plan, pixels, blank)
+        _lower_resolution(pixels, plan.shrinks)
+        _change_tones(pixels, plan.tones)
         return Batch(*(torch.from_numpy(array) for array in (pixels, points, visible)))
 
-    def _place(self, draws: Keys, people: Keys) -> Crops:
+    def _plan(self, draws: Keys, people: Keys) -> CropPlan:
         """Where to crop."""
-        crops = plain_crops(
+        plan = plain_plan(
             self.boxes[people], self.input_size, padding=self.padding, unbiased=self.unbiased
         )
         for source, augmentation in enumerate(self.augmentations):
             rows = np.flatnonzero(self.source[people] == source)
             if augmentation is None or len(rows) == 0:
                 continue
-            drawn = random_crops(
+            drawn = random_plan(
                 random_numbers(self.seed, draws[rows], people[rows]),
                 augmentation,
                 self.boxes[people[rows]],
@@ -138,25 +138,25 @@ class CropDataset(Dataset[Batch]):
                 padding=self.padding,
                 unbiased=self.unbiased,
             )
-            for whole, part in zip(crops, drawn, strict=True):
+            for whole, part in zip(plan, drawn, strict=True):
                 whole[rows] = part
-        return crops
+        return plan
 
     def _show_others(
-        self, crops: Crops, pixels: NDArray[np.uint8], blank: NDArray[np.bool_]
+        self, plan: CropPlan, pixels: NDArray[np.uint8], blank: NDArray[np.bool_]
     ) -> None:
         """Fill what is blank (N, H, W) with the crops of others, where that was drawn."""
-        rows = np.flatnonzero((crops.behind >= 0) & blank.any(axis=(1, 2)))
+        rows = np.flatnonzero((plan.behind >= 0) & blank.any(axis=(1, 2)))
         if len(rows) == 0:
             return
-        others = (crops.behind[rows] * len(self)).astype(np.int64)
-        around = plain_crops(
+        others = (plan.behind[rows] * len(self)).astype(np.int64)
+        around = plain_plan(
             self.boxes[others], self.input_size, padding=self.padding, unbiased=self.unbiased
         )
         shown, _ = self._cut(around, others)
         pixels[rows] = np.where(blank[rows, ..., None], shown, pixels[rows])
 
-    def _cut(self, crops: Crops, people: Keys) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    def _cut(self, plan: CropPlan, people: Keys) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Pixels (N, H, W, 3) of crops, picture by picture, and where (N, H, W) no picture is."""
         width, height = self.input_size
         pixels = np.empty((len(people), height, width, 3), np.uint8)
@@ -165,7 +165,7 @@ class CropDataset(Dataset[Batch]):
         # How many times smaller the picture may be. It keeps two pixels to a pixel of the crop, as
         # reducing averages and warping does not: nearer to it, training crops would be smoother
         # than those of prediction. What is evaluated has to equal prediction, and is not reduced.
-        shrinks = 0.5 / np.sqrt(np.abs(np.linalg.det(crops.matrices[..., :2])))
+        shrinks = 0.5 / np.sqrt(np.abs(np.linalg.det(plan.matrices[..., :2])))
         is_random = np.array([a is not None for a in self.augmentations])[self.source[people]]
         # Each crop's own, in the powers of two that there are: who else is loaded with it must
         # not change it.
@@ -177,7 +177,7 @@ class CropDataset(Dataset[Batch]):
             file, orient = self.files[picture]
             image, shrink = read_stored(file, factor, orient=orient == "exif")
             for row in rows:
-                part, matrix = _kept_part(image, shrink, crops.matrices[row], crops.kept[row])
+                part, matrix = _kept_part(image, shrink, plan.matrices[row], plan.kept[row])
                 if part.size == 0:  # the picture is smaller than its annotations say
                     pixels[row] = 0
                     continue

@@ -1,14 +1,15 @@
-"""Where training crops are taken: one random affine map each, for picture and points.
+"""What is drawn of a crop before any pixel is read: one random affine map for picture and points,
+and what is to be done to the pixels.
 
 All people of a batch are drawn at once, as arrays: one by one, drawing a crop would cost as much
 as decoding a small picture.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from hrnet.geometry import crop_matrices, crop_regions
 from hrnet.skeletons import Skeleton
@@ -21,7 +22,6 @@ TWICE = 0.3  # of those truncated, how many once more, mostly at another edge
 ERASED = (0.03, 0.3)  # least and most of the crop's area, log-uniform
 ERASED_RATIO = 3.0  # of width to height as shares of the crop's, at most, either way
 DOWNSCALED = 0.5  # how often
-NUMBERS = 30  # random numbers a crop
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -30,8 +30,7 @@ Bool = NDArray[np.bool_]
 _EVERYTHING = (-(2**31), -(2**31), 2**31, 2**31)  # of any picture
 
 
-@dataclass(frozen=True)
-class Augmentation:
+class Augmentation(BaseModel):
     """Random changes of the crop; the defaults are the paper's for COCO.
 
     Attributes:
@@ -59,23 +58,25 @@ class Augmentation:
             Not in the paper.
     """
 
-    flip: float = 0.5
-    rotation: float = 45.0
-    rotation_probability: float = 0.6
-    scale: float = 0.35
-    half_body: float = 0.3
-    half_body_min_joints: int = 8
-    shift: float = 0.0
-    truncation: float = 0.0
-    stretch: float = 0.0
-    erasing: float = 0.0
-    mosaic: float = 0.0
-    downscale: float = 1.0
-    color: float = 0.0
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    flip: float = Field(default=0.5, ge=0, le=1)
+    rotation: float = Field(default=45.0, ge=0)
+    rotation_probability: float = Field(default=0.6, ge=0, le=1)
+    scale: float = Field(default=0.35, ge=0, lt=1)
+    half_body: float = Field(default=0.3, ge=0, le=1)
+    half_body_min_joints: int = Field(default=8, ge=0)
+    shift: float = Field(default=0.0, ge=0, lt=1)
+    truncation: float = Field(default=0.0, ge=0, le=1)
+    stretch: float = Field(default=0.0, ge=0, lt=1)
+    erasing: float = Field(default=0.0, ge=0, le=1)
+    mosaic: float = Field(default=0.0, ge=0, le=1)
+    downscale: float = Field(default=1.0, ge=1, le=16)
+    color: float = Field(default=0.0, ge=0, lt=1)
 
 
-class Crops(NamedTuple):
-    """N crops to take.
+class CropPlan(NamedTuple):
+    """N crops to make.
 
     Attributes:
         matrices: (N, 2, 3) affine maps from picture to crop.
@@ -96,6 +97,44 @@ class Crops(NamedTuple):
     behind: Float
     shrinks: Float
     tones: Float
+
+
+class Chances(NamedTuple):
+    """All chance that a crop is made of: numbers uniform in [0, 1), each (N,)."""
+
+    truncated: Float
+    truncated_edge: Float
+    truncated_share: Float
+    truncated_black: Float
+    half_body: Float
+    upper_body: Float
+    normal_radius: Float  # of the two normal numbers that zoom and rotation are made of
+    normal_turn: Float
+    rotated: Float
+    flipped: Float
+    mosaic: Float
+    other_person: Float
+    gamma: Float
+    red: Float
+    green: Float
+    blue: Float
+    shifted: Float
+    shift_x: Float
+    shift_y: Float
+    twice: Float  # truncated
+    second_edge: Float
+    second_share: Float
+    second_black: Float
+    stretch: Float
+    erased: Float
+    erased_ratio: Float
+    erased_x: Float
+    erased_y: Float
+    downscaled: Float
+    shrink: Float
+
+
+NUMBERS = len(Chances._fields)
 
 
 def random_numbers(seed: int, draws: Int, people: Int) -> Float:
@@ -121,15 +160,15 @@ def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
-def plain_crops(
+def plain_plan(
     boxes: Float, input_size: tuple[int, int], *, padding: float, unbiased: bool
-) -> Crops:
+) -> CropPlan:
     """The padded boxes (N, 4) as they are."""
     matrices = crop_matrices(
         *crop_regions(boxes, input_size, padding), input_size, unbiased=unbiased
     )
     count = len(boxes)
-    return Crops(
+    return CropPlan(
         matrices,
         flips=np.zeros(count, dtype=bool),
         kept=_all_kept(count),
@@ -140,7 +179,7 @@ def plain_crops(
     )
 
 
-def random_crops(
+def random_plan(
     numbers: Float,
     augmentation: Augmentation,
     boxes: Float,
@@ -150,45 +189,48 @@ def random_crops(
     *,
     padding: float,
     unbiased: bool,
-) -> Crops:
+) -> CropPlan:
     """Draw a crop of each person.
 
     Args:
-        numbers: (N, NUMBERS) uniform in [0, 1), of which all chance is made.
+        numbers: (N, NUMBERS) uniform in [0, 1), the `Chances`.
         boxes: (N, 4).
         keypoints: (N, K, 3) with v in the last column.
     """
-    u = numbers.T
-    truncated = u[0] < augmentation.truncation
+    u = Chances(*numbers.T)
     kept = _all_kept(len(boxes))
-    boxes = _truncate(u[1:4], truncated, boxes, keypoints, kept)
-    boxes = _truncate(u[20:23], truncated & (u[19] < TWICE), boxes, keypoints, kept)
-    halved = ~truncated & (u[4] < augmentation.half_body)
-    boxes, halved = _half_bodies(u[5], halved, augmentation, boxes, keypoints, skeleton)
+    truncated = u.truncated < augmentation.truncation
+    once = u.truncated_edge, u.truncated_share, u.truncated_black
+    boxes = _truncate(*once, truncated, boxes, keypoints, kept)
+    again = u.second_edge, u.second_share, u.second_black
+    boxes = _truncate(*again, truncated & (u.twice < TWICE), boxes, keypoints, kept)
+    halved = ~truncated & (u.half_body < augmentation.half_body)
+    boxes, halved = _half_bodies(u.upper_body, halved, augmentation, boxes, keypoints, skeleton)
 
     centers, sizes = crop_regions(boxes, input_size, 1.0)
     sizes *= np.where(halved, HALF_BODY_PADDING, padding)[:, None]
-    shifted = u[16] < SHIFTED
-    centers += (shifted * augmentation.shift * (2 * u[17:19] - 1)).T * sizes
+    shifted = u.shifted < SHIFTED
+    shift = 2 * np.stack([u.shift_x, u.shift_y]) - 1
+    centers += (shifted * augmentation.shift * shift).T * sizes
     # Two normal numbers of two uniform ones (Box and Muller).
-    radius, turn = np.sqrt(-2 * np.log1p(-u[6])), 2 * np.pi * u[7]
+    radius, turn = np.sqrt(-2 * np.log1p(-u.normal_radius)), 2 * np.pi * u.normal_turn
     zoom, angle = radius * np.cos(turn), radius * np.sin(turn)
     sizes *= 1 + augmentation.scale * np.clip(zoom, -1, 1)[:, None]
-    rotated = u[8] < augmentation.rotation_probability
+    rotated = u.rotated < augmentation.rotation_probability
     rotation = np.where(rotated, augmentation.rotation * np.clip(angle, -2, 2), 0.0)
-    flips = (u[9] < augmentation.flip) & skeleton.mirrors
+    flips = (u.flipped < augmentation.flip) & skeleton.mirrors
     matrices = crop_matrices(
         centers, sizes, input_size, rotation=rotation, flip=flips, unbiased=unbiased
     )
-    matrices = _stretched(matrices, centers, augmentation.stretch, u[23])
-    behind = np.where(u[10] < augmentation.mosaic, u[11], -1.0)
+    matrices = _stretched(matrices, centers, augmentation.stretch, u.stretch)
+    behind = np.where(u.mosaic < augmentation.mosaic, u.other_person, -1.0)
     # Gamma and gains, no offset: black stays black, as beyond a picture's edge.
-    change = 1 + augmentation.color * (2 * u[12:16] - 1)
+    change = 1 + augmentation.color * (2 * np.stack([u.gamma, u.red, u.green, u.blue]) - 1)
     tones = np.stack([change[0], *(change[1:] * change[1:].mean(axis=0))], axis=1)
-    erased = _rectangles(u[24:28], augmentation.erasing, input_size)
-    downscaled = u[28] < DOWNSCALED
-    shrinks = np.where(downscaled, augmentation.downscale ** u[29], 1.0)
-    return Crops(matrices, flips, kept, erased, behind, shrinks, tones)
+    erased = _rectangles(u, augmentation.erasing, input_size)
+    downscaled = u.downscaled < DOWNSCALED
+    shrinks = np.where(downscaled, augmentation.downscale**u.shrink, 1.0)
+    return CropPlan(matrices, flips, kept, erased, behind, shrinks, tones)
 
 
 def _stretched(matrices: Float, centers: Float, stretch: float, u: Float) -> Float:
@@ -200,15 +242,15 @@ def _stretched(matrices: Float, centers: Float, stretch: float, u: Float) -> Flo
     return np.concatenate([linear, (matrices[..., 2] + moved)[..., None]], axis=2)
 
 
-def _rectangles(u: Float, probability: float, input_size: tuple[int, int]) -> Int:
+def _rectangles(u: Chances, probability: float, input_size: tuple[int, int]) -> Int:
     """Rectangles (N, 4) inside of crops, empty where there is none."""
     least, most = ERASED
     # One number for both, whether and how large, as it is uniform below the probability as well.
-    wanted = u[0] < probability
-    share = least * (most / least) ** (u[0] / max(probability, 1e-9)).clip(0, 1)
-    ratio = ERASED_RATIO ** (2 * u[1] - 1)
+    wanted = u.erased < probability
+    share = least * (most / least) ** (u.erased / max(probability, 1e-9)).clip(0, 1)
+    ratio = ERASED_RATIO ** (2 * u.erased_ratio - 1)
     sides = np.sqrt(share)[:, None] * np.stack([np.sqrt(ratio), 1 / np.sqrt(ratio)], axis=1)
-    first = u[2:4].T * (1 - sides)  # sides are at most 0.95
+    first = np.stack([u.erased_x, u.erased_y], axis=1) * (1 - sides)  # sides are at most 0.95
     corners = np.concatenate([first, first + sides], axis=1) * np.tile(input_size, 2)
     return np.where(wanted[:, None], np.rint(corners), 0).astype(np.int64)
 
@@ -246,14 +288,22 @@ def _half_bodies(
     return np.where(taken[:, None], half, boxes), taken
 
 
-def _truncate(u: Float, wanted: Bool, boxes: Float, keypoints: Float, kept: Int) -> Float:
+def _truncate(
+    u_edge: Float,
+    u_share: Float,
+    u_black: Float,
+    wanted: Bool,
+    boxes: Float,
+    keypoints: Float,
+    kept: Int,
+) -> Float:
     """A part of the box, where it is wanted and three labelled joints are still inside; what is
     `kept` of the picture (N, 4) becomes less, in place."""
     if not wanted.any():
         return boxes
     # Which edge moves in: mostly the bottom one, as people's legs are cut most often.
-    edge = np.searchsorted(np.cumsum(EDGES[:3]), u[0], side="right")
-    share = 0.3 + 0.5 * u[1]
+    edge = np.searchsorted(np.cumsum(EDGES[:3]), u_edge, side="right")
+    share = 0.3 + 0.5 * u_share
     row = np.arange(len(boxes))
     extent = boxes[:, 2:] - boxes[:, :2]
     parts = boxes.copy()
@@ -263,7 +313,7 @@ def _truncate(u: Float, wanted: Bool, boxes: Float, keypoints: Float, kept: Int)
         (points >= parts[:, None, :2]) & (points <= parts[:, None, 2:])
     ).all(axis=2)
     taken = wanted & (inside.sum(axis=1) >= 3)
-    black = taken & (u[2] < 0.5)
+    black = taken & (u_black < 0.5)
     kept[black, edge[black]] = np.rint(parts[black, edge[black]]) + (edge[black] >= 2)
     return np.where(taken[:, None], parts, boxes)
 
