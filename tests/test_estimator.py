@@ -445,8 +445,10 @@ def test_as_many_boxes_as_pictures(estimator):
 
 
 def test_a_broken_picture_of_a_list_is_named(estimator, tmp_path):
-    with pytest.raises(ImageError, match=r"none\.png"):
-        estimator([PICTURES[0], tmp_path / "none.png"])
+    with pytest.raises(ImageError, match=r"none\.png") as held:
+        estimator([PICTURES[0], tmp_path / "none.png", *[PICTURES[1]] * 50])
+    assert held  # which keeps what raised it, and nothing is left running all the same
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("hrnet")]
 
 
 @pytest.mark.parametrize(

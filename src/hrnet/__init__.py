@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hrnet.model import PoseModel
     from hrnet.network import HighResolutionNet
     from hrnet.predicting.estimator import PoseEstimator
+    from hrnet.predicting.picture import Picture
     from hrnet.result import Poses
     from hrnet.skeletons import Skeleton, load_skeleton
     from hrnet.zoo import list_models
@@ -39,6 +40,7 @@ _HOMES = {
     "HRNetError": "errors",
     "HighResolutionNet": "network",
     "ImageError": "errors",
+    "Picture": "predicting.picture",
     "PoseEstimator": "predicting.estimator",
     "PoseModel": "model",
     "Poses": "result",
@@ -58,6 +60,7 @@ __all__ = [
     "HRNetError",
     "HighResolutionNet",
     "ImageError",
+    "Picture",
     "PoseEstimator",
     "PoseModel",
     "Poses",

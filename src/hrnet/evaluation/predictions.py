@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -289,17 +290,18 @@ def _predict(
     keypoints, scores, done = [], [], 0
     total = sum(len(of_file) for _, of_file in boxes)
     pictures = (Picture(file, of_file, upright=orient == "exif") for file, of_file in boxes)
-    for result in estimator.stream(pictures):
-        if isinstance(result.error, BoxError):
-            raise DataError(f"the boxes do not fit {result.picture.source}: {result.error}")
-        if result.error is not None:
-            raise result.error
-        poses = result.poses
-        assert poses is not None
-        keypoints.append(np.concatenate([poses.keypoints, poses.scores[..., None]], axis=2))
-        scores.append(poses.pose_scores)
-        done += len(poses)
-        progress(done, total)
+    with closing(estimator.stream(pictures)) as results:
+        for result in results:
+            if isinstance(result.error, BoxError):
+                raise DataError(f"the boxes do not fit {result.picture.source}: {result.error}")
+            if result.error is not None:
+                raise result.error
+            poses = result.poses
+            assert poses is not None
+            keypoints.append(np.concatenate([poses.keypoints, poses.scores[..., None]], axis=2))
+            scores.append(poses.pose_scores)
+            done += len(poses)
+            progress(done, total)
     return np.concatenate(keypoints).astype(float), np.concatenate(scores).astype(float)
 
 

@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -111,12 +112,13 @@ class PoseEstimator:
                 "or None for each"
             )
         pictures = (Picture(s, b, color=color) for s, b in zip(sources, all_boxes, strict=True))
-        results = []
-        for result in self.stream(pictures):
-            if result.error is not None:
-                raise result.error
-            results.append(result.poses)
-        return results[0] if single else results
+        poses = []
+        with closing(self.stream(pictures)) as results:
+            for result in results:
+                if result.error is not None:
+                    raise result.error
+                poses.append(result.poses)
+        return poses[0] if single else poses
 
     def stream(
         self, pictures: Iterable[Picture], *, keep_pixels: bool = False
