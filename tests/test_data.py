@@ -302,9 +302,9 @@ def test_random_numbers_are_uniform_and_independent():
     assert not np.isin(random_numbers(8, draws, people), numbers).any()
 
 
-def drawn(augmentation, keypoints, count):
+def drawn(augmentation, keypoints, count, numbers=None):
     return random_plan(
-        np.random.default_rng(0).random((count, NUMBERS)),
+        np.random.default_rng(0).random((count, NUMBERS)) if numbers is None else numbers,
         augmentation,
         np.tile([20.0, 20, 70, 110], (count, 1)),
         np.tile(keypoints, (count, 1, 1)),
@@ -312,6 +312,51 @@ def drawn(augmentation, keypoints, count):
         SIZE,
         padding=1.25,
         unbiased=False,
+    )
+
+
+def test_what_is_drawn_stays_as_it_was():
+    """Each chance has the number that it had before they were named: a run that is resumed, and
+    the recipe of the packaged model, draw what they drew."""
+    augmentation = Augmentation(
+        truncation=0.5,
+        half_body=0.5,
+        shift=0.16,
+        stretch=0.3,
+        erasing=0.5,
+        mosaic=0.5,
+        downscale=5,
+        color=0.2,
+    )
+    numbers = random_numbers(7, np.arange(200), np.zeros(200, int))
+    assert numbers[0, [0, 29]].tolist() == [0.17173719855229574, 0.273417382167665]
+    keypoints = np.reshape(annotation(1)["keypoints"], (17, 3))
+    plan = drawn(augmentation, keypoints, 200, numbers)
+    matrix = [
+        [1.1522097134603466, 1.2062944095450254, -94.35536869236246],
+        [-1.4757089275971702, 0.9418552059814462, 59.741331079703215],
+    ]
+    np.testing.assert_allclose(plan.matrices[0], matrix, rtol=1e-9)
+    assert plan.flips[:6].tolist() == [False, True, True, False, True, False]
+    assert plan.kept[[0, 1, 3], [1, 3, 0]].tolist() == [40, 70, 51]
+    assert plan.erased[:2].tolist() == [[14, 37, 45, 53], [0, 0, 0, 0]]
+    np.testing.assert_allclose(plan.behind[:2], [-1, 0.5395608933578571])
+    np.testing.assert_allclose(plan.shrinks[:2], [1.5527822172909758, 1])
+    tones = [1.194046073000074, 1.1159710094823891, 1.2630679454665685, 1.3099673879367155]
+    np.testing.assert_allclose(plan.tones[0], tones)
+    # All of them: each row times its number, summed.
+    found = [np.tensordot(np.arange(1, 201), np.clip(v, -5e3, 5e3), 1).sum() for v in plan]
+    np.testing.assert_allclose(
+        found,
+        [
+            449170.30527724203,
+            10451.0,
+            -6758541.0,
+            2251409.0,
+            -4295.414411072179,
+            34571.26820605749,
+            81885.6156809186,
+        ],
     )
 
 
@@ -716,7 +761,7 @@ def test_a_picture_is_decoded_once_for_all_its_people_in_a_chunk(crowd, monkeypa
         read.append(file)
         return read_stored(file, shrink, **options)
 
-    monkeypatch.setattr("hrnet.data.batches.loading.read_stored", counting)
+    monkeypatch.setattr("hrnet.data.batches.pixels.read_stored", counting)
     dataset[keys]
     assert len(keys) == 128
     assert len(read) == 20

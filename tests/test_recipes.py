@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from hrnet.cli import app, main
 from hrnet.errors import ConfigError
-from hrnet.training.recipe import list_recipes, load_recipe
+from hrnet.training.recipe import augmentation_of, list_recipes, load_recipe
 from hrnet.training.run import train
 from hrnet.zoo import find_model, list_models
 from hrnet.zoo.build import build_model
@@ -303,3 +303,18 @@ def test_a_recipe_trains_on_coco_as_it_is_unpacked(tmp_path, monkeypatch):
     assert moved.max() < 7e-4
     log = next((tmp_path / "run").glob("log/*/metrics.csv")).read_text()
     assert "pck" in log.splitlines()[0]
+
+
+def test_a_source_may_have_truncation_of_its_own():
+    change = 'data.sources=[{file="a.json", truncation=0}, {file="b.json"}]'
+    recipe = load_recipe("hrnet_w32_coco_256x192", [change, "augmentation.truncation=0.3"])
+    drawn = [augmentation_of(recipe, source) for source in recipe.data.sources]
+    assert [augmentation.truncation for augmentation in drawn] == [0, 0.3]
+    assert [augmentation.shift for augmentation in drawn] == [0.16, 0.16]
+    assert load_recipe("hrnet_w32_coco_256x192").augmentation.truncation == 0
+
+
+@pytest.mark.parametrize("change", ["flip=1.5", "scale=1", "downscale=0.5", "truncation=-0.1"])
+def test_augmentation_out_of_bounds_is_refused(change):
+    with pytest.raises(ConfigError, match=rf"augmentation\.{change.partition('=')[0]}: input sho"):
+        load_recipe("hrnet_w32_coco_256x192", [f"augmentation.{change}"])

@@ -1,5 +1,6 @@
 """PoseEstimator: pictures -> poses."""
 
+import math
 import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -47,7 +48,7 @@ class PoseEstimator:
         flip_test: average with the prediction for the mirrored picture: a little more accurate,
             half as fast.
         padding: factor on each box for what the network sees of it; None takes the model's own.
-        batch_size: crops that go through the network at once.
+        batch_size: crops that go through the network at once, in all calls of it together.
 
     Raises:
         ConfigError: no such model or device, or a padding or batch size that is not positive.
@@ -157,9 +158,11 @@ class PoseEstimator:
                 most_size=MAX_HELD,
             )
             waiting: deque[_Seen] = deque()
-            batches = self._batches(self._detect(read, keep_pixels), waiting)
+            # Calls at once share the batch, and so its memory.
+            batch_size = math.ceil(self.batch_size / session.parallel)
+            batches = self._batches(self._detect(read, keep_pixels), waiting, batch_size)
             first = next(batches)
-            if len(first) < self.batch_size:  # mostly the only one: with all the session's threads
+            if len(first) < batch_size:  # mostly the only one: with all the session's threads
                 yield from self._place(map(self._run, chain([first], batches)), waiting)
             else:
                 with session.workers() as workers:
@@ -218,7 +221,7 @@ class PoseEstimator:
             seen.image = None
 
     def _batches(
-        self, cropped: Iterable["_Seen"], waiting: deque["_Seen"]
+        self, cropped: Iterable["_Seen"], waiting: deque["_Seen"], batch_size: int
     ) -> Iterator[list[Image]]:
         """Full batches of crops, whichever pictures they are from; all of these go to `waiting`."""
         crops: list[Image] = []
@@ -226,9 +229,9 @@ class PoseEstimator:
             waiting.append(seen)
             crops += seen.crops
             seen.crops = []
-            while len(crops) >= self.batch_size:
-                yield crops[: self.batch_size]
-                crops = crops[self.batch_size :]
+            while len(crops) >= batch_size:
+                yield crops[:batch_size]
+                crops = crops[batch_size:]
             # Pictures without people wait as well: any number of them must not.
             if len(waiting) >= MAX_WAITING * self.batch_size:
                 yield crops

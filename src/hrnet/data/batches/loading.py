@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from hrnet.data.batches.pixels import change_tones, cut_crops, erase, lower_resolution
 from hrnet.data.batches.plan import (
     Augmentation,
     CropPlan,
@@ -29,7 +30,6 @@ from hrnet.data.batches.plan import (
 from hrnet.data.people import Orient, People
 from hrnet.errors import ImageError
 from hrnet.geometry import transform_points
-from hrnet.images import read_stored
 from hrnet.skeletons import Skeleton
 
 CHUNK = 128  # samples a chunk, at least a batch: 19 MB at 256x192
@@ -109,21 +109,15 @@ class CropDataset(Dataset[Batch]):
         points = transform_points(plan.matrices, keypoints[..., :2]).astype(np.float32)
         points[plan.flips] = points[plan.flips][:, self.skeleton.flip_order]
         visible[plan.flips] = visible[plan.flips][:, self.skeleton.flip_order]
-        pixels, blank = self._cut(plan, people)
-        for row in np.flatnonzero(plan.erased.any(axis=1)).tolist():
-            x1, y1, x2, y2 = plan.erased[row]
-            pixels[row, y1:y2, x1:x2] = 0
-            blank[row, y1:y2, x1:x2] = True
-        self._show_others(plan, pixels, blank)
-        _lower_resolution(pixels, plan.shrinks)
-        _change_tones(pixels, plan.tones)
-        return Batch(*(torch.from_numpy(array) for array in (pixels, points, visible)))
+        crops, blank = self._cut(plan, people)
+        erase(crops, blank, plan.erased)
+        self._show_others(crops, blank, plan.behind)
+        lower_resolution(crops, plan.shrinks)
+        change_tones(crops, plan.tones)
+        return Batch(*(torch.from_numpy(array) for array in (crops, points, visible)))
 
     def _plan(self, draws: Keys, people: Keys) -> CropPlan:
-        """Where to crop."""
-        plan = plain_plan(
-            self.boxes[people], self.input_size, padding=self.padding, unbiased=self.unbiased
-        )
+        plan = self._plain_plan(people)
         for source, augmentation in enumerate(self.augmentations):
             rows = np.flatnonzero(self.source[people] == source)
             if augmentation is None or len(rows) == 0:
@@ -142,85 +136,28 @@ class CropDataset(Dataset[Batch]):
                 whole[rows] = part
         return plan
 
-    def _show_others(
-        self, plan: CropPlan, pixels: NDArray[np.uint8], blank: NDArray[np.bool_]
-    ) -> None:
-        """Fill what is blank (N, H, W) with the crops of others, where that was drawn."""
-        rows = np.flatnonzero((plan.behind >= 0) & blank.any(axis=(1, 2)))
-        if len(rows) == 0:
-            return
-        others = (plan.behind[rows] * len(self)).astype(np.int64)
-        around = plain_plan(
-            self.boxes[others], self.input_size, padding=self.padding, unbiased=self.unbiased
+    def _plain_plan(self, people: Keys) -> CropPlan:
+        return plain_plan(
+            self.boxes[people], self.input_size, padding=self.padding, unbiased=self.unbiased
         )
-        shown, _ = self._cut(around, others)
-        pixels[rows] = np.where(blank[rows, ..., None], shown, pixels[rows])
 
     def _cut(self, plan: CropPlan, people: Keys) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Pixels (N, H, W, 3) of crops, picture by picture, and where (N, H, W) no picture is."""
-        width, height = self.input_size
-        pixels = np.empty((len(people), height, width, 3), np.uint8)
-        blank = np.ones((len(people), height, width), np.bool_)
-        crop = np.empty((height, width, 4), np.uint8)
-        # How many times smaller the picture may be. It keeps two pixels to a pixel of the crop, as
-        # reducing averages and warping does not: nearer to it, training crops would be smoother
-        # than those of prediction. What is evaluated has to equal prediction, and is not reduced.
-        shrinks = 0.5 / np.sqrt(np.abs(np.linalg.det(plan.matrices[..., :2])))
+        """The plan's crops, and where they are blank. What is evaluated has to equal prediction,
+        and is cut from the whole picture."""
+        pictures = [self.files[picture] for picture in self.pictures[people]]
         is_random = np.array([a is not None for a in self.augmentations])[self.source[people]]
-        # Each crop's own, in the powers of two that there are: who else is loaded with it must
-        # not change it.
-        factors = 2 ** np.log2(np.where(is_random, shrinks, 1.0).clip(1, 8)).astype(np.int64)
-        rows_of: dict[tuple[int, int], list[int]] = {}
-        for row, (picture, factor) in enumerate(zip(self.pictures[people], factors, strict=True)):
-            rows_of.setdefault((int(picture), int(factor)), []).append(row)
-        for (picture, factor), rows in rows_of.items():
-            file, orient = self.files[picture]
-            image, shrink = read_stored(file, factor, orient=orient == "exif")
-            for row in rows:
-                part, matrix = _kept_part(image, shrink, plan.matrices[row], plan.kept[row])
-                if part.size == 0:  # the picture is smaller than its annotations say
-                    pixels[row] = 0
-                    continue
-                cv2.warpAffine(part, matrix, self.input_size, dst=crop, flags=cv2.INTER_LINEAR)
-                cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB, dst=pixels[row])
-                np.equal(crop[..., 3], 0, out=blank[row])
-        return pixels, blank
+        return cut_crops(plan, pictures, self.input_size, reducible=is_random)
 
-
-def _lower_resolution(pixels: NDArray[np.uint8], shrinks: NDArray[np.float64]) -> None:
-    """Draw crops (N, H, W, 3) from as many times fewer pixels a side, in place."""
-    height, width = pixels.shape[1:3]
-    for row in np.flatnonzero(shrinks != 1).tolist():
-        size = (max(1, round(width / shrinks[row])), max(1, round(height / shrinks[row])))
-        small = cv2.resize(pixels[row], size, interpolation=cv2.INTER_AREA)
-        pixels[row] = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-
-
-def _change_tones(pixels: NDArray[np.uint8], tones: NDArray[np.float64]) -> None:
-    """Put every channel of crops (N, H, W, 3) through its curve, in place."""
-    changed = np.flatnonzero((tones != 1).any(axis=1))
-    if len(changed) == 0:
-        return
-    levels = np.linspace(0, 1, 256)[:, None]
-    for row in changed.tolist():
-        curves = 255 * levels ** tones[row, 0] * tones[row, 1:]
-        table = np.rint(curves.clip(0, 255)).astype(np.uint8)
-        pixels[row] = cv2.LUT(pixels[row], table[None])
-
-
-def _kept_part(
-    image: NDArray[np.uint8], shrink: int, matrix: NDArray[np.float64], kept: Keys
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """What stays of a picture that was read at 1 / `shrink` of its size, and the map from there."""
-    x1, y1, x2, y2 = kept.tolist()
-    x, y = max(0, -(-x1 // shrink)), max(0, -(-y1 // shrink))
-    if shrink == 1 and x == y == 0:
-        return image[:y2, :x2], matrix
-    # The reduced pixel r of this part, in the whole picture: shrink * (r + x) + (shrink - 1) / 2.
-    linear, offset = matrix[:, :2], matrix[:, 2]
-    offset = offset + linear @ (shrink * np.array([x, y]) + (shrink - 1) / 2)
-    part = image[y : y2 // shrink, x : x2 // shrink]
-    return part, np.concatenate([shrink * linear, offset[:, None]], axis=1)
+    def _show_others(
+        self, crops: NDArray[np.uint8], blank: NDArray[np.bool_], behind: NDArray[np.float64]
+    ) -> None:
+        """Fill what is blank (N, H, W) with the crops of others, where that was drawn."""
+        rows = np.flatnonzero((behind >= 0) & blank.any(axis=(1, 2)))
+        if len(rows) == 0:
+            return
+        others = (behind[rows] * len(self)).astype(np.int64)
+        shown, _ = self._cut(self._plain_plan(others), others)
+        crops[rows] = np.where(blank[rows, ..., None], shown, crops[rows])
 
 
 class ChunkSampler(Sampler[Keys]):
