@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrnet.errors import ImageError
-from hrnet.skeletons import Colour, Skeleton
+from hrnet.skeletons import Skeleton
 
 SUBPIXEL_BITS = 4  # OpenCV draws at fixed-point coordinates with this many binary places
 
@@ -44,15 +44,15 @@ def draw_poses(
             continue
         extent = np.ptp(points[visible], axis=0).max()
         thickness = int(np.clip(round(extent / 70), 1, 12))
-        for a, b in skeleton.limb_indices:
+        places = _fixed_points(points)
+        for (a, b), colour in zip(skeleton.limb_indices, skeleton.limb_colours, strict=True):
             if visible[a] and visible[b]:
-                colour = _limb_colour(skeleton, a, b)
-                ends = _fixed_point(points[a]), _fixed_point(points[b])
-                cv2.line(canvas, *ends, colour, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
+                cv2.line(
+                    canvas, places[a], places[b], colour, thickness, cv2.LINE_AA, SUBPIXEL_BITS
+                )
         radius = (thickness + 1) << SUBPIXEL_BITS
         for k in np.flatnonzero(visible):
-            center = _fixed_point(points[k])
-            colour = getattr(skeleton.colours, skeleton.side(skeleton.keypoints[k]))
+            center, colour = places[k], skeleton.keypoint_colours[k]
             outline = radius + (1 << SUBPIXEL_BITS)
             cv2.circle(canvas, center, outline, (255, 255, 255), -1, cv2.LINE_AA, SUBPIXEL_BITS)
             cv2.circle(canvas, center, radius, colour, -1, cv2.LINE_AA, SUBPIXEL_BITS)
@@ -120,14 +120,7 @@ def _write_caption(
     cv2.putText(sheet, shown, position, font, size, (0, 0, 0), 1, cv2.LINE_AA)
 
 
-def _limb_colour(skeleton: Skeleton, a: int, b: int) -> Colour:
-    """The colour of the side that both ends are on; a middle joint takes the other end's side."""
-    sides = {skeleton.side(skeleton.keypoints[i]) for i in (a, b)} - {"middle"}
-    colour: Colour = getattr(skeleton.colours, sides.pop() if len(sides) == 1 else "middle")
-    return colour
-
-
-def _fixed_point(point: NDArray[np.float32]) -> tuple[int, int]:
+def _fixed_points(points: NDArray[np.float32]) -> list[tuple[int, int]]:
     # Far outside is as good as a little outside, and does not overflow OpenCV's integers.
-    x, y = np.clip(point, -10_000, 30_000) * (1 << SUBPIXEL_BITS)
-    return round(float(x)), round(float(y))
+    places = np.rint(np.clip(points, -10_000, 30_000).astype(np.float64) * (1 << SUBPIXEL_BITS))
+    return [(x, y) for x, y in places.astype(int).tolist()]

@@ -74,7 +74,7 @@ class BasicBlock(nn.Module):
         """(N, C, h, w) -> (N, C, h, w)."""
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
-        return self.relu(y + x)
+        return self.relu(y.add_(x))
 
 
 class Bottleneck(nn.Module):

@@ -117,6 +117,18 @@ class Skeleton(BaseModel):
         """`limbs` as positions."""
         return [(self.index(a), self.index(b)) for a, b in self.limbs]
 
+    @cached_property
+    def keypoint_colours(self) -> list[Colour]:
+        """RGB of each keypoint, by its side."""
+        return [getattr(self.colours, self.side(name)) for name in self.keypoints]
+
+    @cached_property
+    def limb_colours(self) -> list[Colour]:
+        """RGB of each limb, by the side that both ends are on; a middle one takes the other end's
+        side."""
+        sides = [{self.side(a), self.side(b)} - {"middle"} for a, b in self.limbs]
+        return [getattr(self.colours, s.pop() if len(s) == 1 else "middle") for s in sides]
+
     def side(self, name: str) -> Literal["left", "right", "middle"]:
         """Which side of the body a keypoint is on, by its pair."""
         for left, right in self.pairs:
