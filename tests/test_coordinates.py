@@ -2,7 +2,6 @@
 somebody measures on the screen in those of the picture as shown; what is written says which."""
 
 import json
-import struct
 
 import cv2
 import numpy as np
@@ -12,16 +11,10 @@ from typer.testing import CliRunner
 from hrnet.cli import app
 from hrnet.data.annotations import pictures_folder
 from hrnet.images import read_image, write_image
+from planted import tagged
 from real_data import real_data
 
 ORIENTATIONS = range(1, 9)
-
-
-def with_orientation(jpeg, orientation):
-    """The same stored pixels, to be turned as EXIF's number says."""
-    entry = struct.pack("<HHIHH", 0x112, 3, 1, orientation, 0)
-    body = b"Exif\0\0II*\0\x08\0\0\0\x01\0" + entry + bytes(4)
-    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
 
 
 def run(*arguments):
@@ -44,7 +37,7 @@ def data_set(tmp_path_factory):
 
     def make(orientation):
         folder = tmp_path_factory.mktemp(f"orientation{orientation}")
-        (folder / image["file_name"]).write_bytes(with_orientation(jpeg, orientation))
+        (folder / image["file_name"]).write_bytes(tagged(jpeg, orientation))
         few = {**content, "images": [image], "annotations": people}
         (folder / "people.json").write_text(json.dumps(few))
         boxes = [{k: a[k] for k in ("image_id", "category_id", "bbox")} for a in people]
@@ -121,7 +114,7 @@ def test_boxes_of_one_s_own_are_on_the_picture_as_shown(tmp_path):
     shown[10:30, 5:25] = 255
     write_image(tmp_path / "plain.jpg", np.rot90(shown))  # a quarter turn to the left
     jpeg = (tmp_path / "plain.jpg").read_bytes()
-    (tmp_path / "a.jpg").write_bytes(with_orientation(jpeg, 6))  # turned back when shown
+    (tmp_path / "a.jpg").write_bytes(tagged(jpeg, 6))  # turned back when shown
     (tmp_path / "boxes.json").write_text(json.dumps({"a.jpg": [[5, 10, 24, 29]]}))
     run(
         *("predict", tmp_path / "a.jpg", "--boxes", tmp_path / "boxes.json"),

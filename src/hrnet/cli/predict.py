@@ -89,8 +89,10 @@ def predict(
     found = find_sources(sources, recursive=recursive, skip=out)
     identities = [source.identity for source in found]
     ids = image_ids(identities, annotations)
-    categories = None if annotations is None else category_ids(annotations)
-    given = None if boxes is None else BoxesFile(boxes, identities, ids, categories)
+    given = None
+    if boxes is not None:
+        categories = None if annotations is None else category_ids(annotations)
+        given = BoxesFile(boxes, identities, ids, categories)
     estimator = PoseEstimator(model, weights=weights, device=device, flip_test=flip_test)
     outputs = Outputs(
         out,
