@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from hrnet.detection.coco_detections import Box, read_detections
@@ -62,11 +63,13 @@ class BoxesFile:
         names = match_names(by_name, pictures)
         self._uses = Counter(names.values())
         self._names = names
-        self._boxes: dict[str, Any] = {picture: by_name[name] for picture, name in names.items()}
+        self._boxes: dict[str, Any] = {
+            picture: _compact(by_name[name]) for picture, name in names.items()
+        }
         self._unknown: set[str] = set()
         for picture, number in zip(pictures, ids or [None] * len(pictures), strict=True):
             if number in by_id:
-                self._boxes[picture] = by_id[number]
+                self._boxes[picture] = _compact(by_id[number])
             elif by_id and number is None and picture not in self._boxes:
                 self._unknown.add(picture)
         if not self.upright and not self._boxes and pictures and not self._unknown:
@@ -158,6 +161,15 @@ class BoxesFile:
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise BoxError(f"the boxes file {self.file} cannot be read as CSV: {error}") from None
         return boxes
+
+
+def _compact(boxes: Any) -> Any:
+    """As an array, a third the size, where that is what they are."""
+    try:
+        array = np.array(boxes, np.float64)
+    except MALFORMED:
+        return boxes  # to be refused when they are used
+    return array if array.ndim == 2 else boxes
 
 
 def match_names(names: Collection[str], pictures: Iterable[str]) -> dict[str, str]:

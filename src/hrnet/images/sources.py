@@ -26,7 +26,7 @@ SUFFIXES = frozenset(
 STDIN = "-"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be very many
 class Source:
     """One picture.
 

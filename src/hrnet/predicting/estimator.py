@@ -48,7 +48,8 @@ class PoseEstimator:
         flip_test: average with the prediction for the mirrored picture: a little more accurate,
             half as fast.
         padding: factor on each box for what the network sees of it; None takes the model's own.
-        batch_size: crops that go through the network at once, in all calls of it together.
+        batch_size: crops that go through the network at once, in all calls of it together; None
+            for what suits the device.
 
     Raises:
         ConfigError: no such model or device, or a padding or batch size that is not positive.
@@ -64,9 +65,9 @@ class PoseEstimator:
         device: str = "auto",
         flip_test: bool = False,
         padding: float | None = None,
-        batch_size: int = 32,
+        batch_size: int | None = None,
     ) -> None:
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}; it must be at least 1")
         if padding is not None and not 0 < padding < float("inf"):
             raise ConfigError(f"padding is {padding}; it must be positive, such as 1.25")
@@ -74,7 +75,7 @@ class PoseEstimator:
         self.card = self.runner.card
         self.flip_test = flip_test
         self.padding = self.card.padding if padding is None else padding
-        self.batch_size = batch_size
+        self.batch_size = self.runner.session.batch_size if batch_size is None else batch_size
         self.detector: Detector = WholePicture()
 
     @overload

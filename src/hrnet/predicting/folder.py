@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from hrnet.detection.boxes_file import BoxesFile
 from hrnet.errors import BoxError, HRNetError
 from hrnet.images.sources import Source
@@ -50,18 +52,24 @@ def predict_folder(
         annotations: the file that gave the pictures their ids, for an error.
     """
     upright = boxes is None or boxes.upright
-    pictures: list[Picture] = []
+
+    def boxes_of(source: Source) -> ArrayLike | None:
+        if outputs.image_id(source) is None:
+            raise BoxError(f"{annotations} does not list it")
+        return None if boxes is None else boxes.of(source.identity)
+
+    todo: list[Source] = []
     for source in sources:
         if outputs.is_done(source):
             yield Done(source)
             continue
         try:
-            if outputs.image_id(source) is None:
-                raise BoxError(f"{annotations} does not list it")
-            own = None if boxes is None else boxes.of(source.identity)
-            pictures.append(Picture(source.content(), own, upright=upright, key=source))
+            boxes_of(source)
+            todo.append(source)
         except HRNetError as error:
             yield Done(source, error=error)
+
+    pictures = (Picture(s.content(), boxes_of(s), upright=upright, key=s) for s in todo)
 
     def write(result: PictureResult) -> Done:
         source: Source = result.picture.key

@@ -18,6 +18,7 @@ class Session(Protocol):
         precision: of its arithmetic: "fp32", ...
         threads: of the processor that a single call takes.
         parallel: calls at once that make the most of the machine where there are many.
+        batch_size: of all calls at once together, likewise.
     """
 
     provider: str
@@ -25,6 +26,7 @@ class Session(Protocol):
     precision: str
     threads: int
     parallel: int
+    batch_size: int
 
     def __call__(self, *inputs: NDArray[Any]) -> Arrays:
         """Outputs of the network for a batch: first axes are of one length."""

@@ -35,6 +35,8 @@ class TorchSession:
         # Of threads that compute together each waits for the slowest, and on a busy processor
         # that is long. Of two calls at once one goes on.
         self.parallel = min(2, self.threads) if self.device == "cpu" else 1
+        # On a processor more at once are no faster and take more memory.
+        self.batch_size = 8 * self.parallel if self.device == "cpu" else 32
         fold_batch_norms(module.eval())
         try:
             self.module = module.to(self.device)
