@@ -6,7 +6,7 @@ python scripts/make_recipe_table.py
 from pathlib import Path
 
 from hrnet.files import atomic_write
-from hrnet.training.recipe import list_recipes, load_recipe
+from hrnet.training.recipe import list_recipes, load_stages
 from hrnet.zoo import find_model, list_models
 
 PAGE = Path(__file__).parents[1] / "docs" / "recipes.md"
@@ -50,8 +50,8 @@ WholeBody, W48 had 32 people on each of eight devices, at the rate of W32 with 6
 PCK is measured on the annotations' own boxes; for the published figure, `hrnet evaluate` takes a
 detector's with `--boxes FILE`, and `--flip-test`.
 
-The packaged model's recipe is the first of the [legs](packaged-model.md) that it took, with a
-larger input. `finetune` and `finetune_head_first` are for [points of one's own](finetuning.md).
+The packaged model's recipe has stages, the [legs](packaged-model.md) that it took; the table has the
+last one. `finetune` and `finetune_head_first` are for [points of one's own](finetuning.md).
 
 | recipe | data | input | codec | batch x devices | epochs | published |
 |---|---|---|---|---|---|---|
@@ -60,7 +60,7 @@ END = "\nThis table is written by `python scripts/make_recipe_table.py`.\n"
 
 
 def row(name: str) -> str:
-    recipe = load_recipe(name)
+    recipe = load_stages(name)[-1]
     training, (width, height) = recipe.training, recipe.model.input_size
     figures = [f"{f.metric} {f.value:g}, {f.protocol}" for f in recipe.published[:1]]
     cells = (

@@ -44,7 +44,8 @@ class MeanColours:
 
     def __call__(self, crops):
         means = crops.reshape(len(crops), -1, 3).mean(axis=1)
-        return (means[:, None] * np.linspace(0.5, 1, 17)[:, None]).astype(np.float32)
+        points = means[:, None] * np.linspace(0.5, 1, 17)[:, None]
+        return points[..., [0, 1, 2, 2]].astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def fixed(weights_file):
     estimator = PoseEstimator(weights_file, device="cpu", padding=1.25)
     width, height = estimator.card.input_size
     right, bottom = width - 1, height - 1
-    points = np.ones((17, 3))
+    points = np.ones((17, 4))
     points[:5, :2] = [
         (right / 2, bottom / 2), (0, 0), (right, 0), (0, bottom), (right, bottom)
     ]  # fmt: skip

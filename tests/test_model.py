@@ -26,7 +26,7 @@ def crops_with_dots(points):
 
 
 def model(**settings):
-    settings = {"flip_shift": False, **settings}
+    settings = {"flip_shift": False, "tolerance": [0.1, 0.1, 0.1], **settings}
     return PoseModel(Echo(), HeatmapCodec("udp", 2.0), FLIP_ORDER, **settings).eval()
 
 
@@ -35,7 +35,7 @@ POINTS = torch.tensor([[30.0, 40.0], [60.0, 90.0], [70.0, 30.0]])
 
 def test_points_come_in_crop_pixels():
     points = model()(crops_with_dots(POINTS))
-    assert points.shape == (1, 3, 3)
+    assert points.shape == (1, 3, 4)
     # Within a quarter of a cell: normalisation shifts the levels, and so bends the logarithm.
     assert (points[0, :, :2] - POINTS).abs().max() < 1
 
@@ -74,7 +74,7 @@ def test_logits_become_heatmaps_of_peak_one():
         torch.tensor([[[48.0, 64.0]]]), torch.ones(1, 1, dtype=torch.bool), INPUT
     )
     logits = targets.clamp(min=1e-12).log() + 5.0
-    heatmaps = PoseModel(Echo(), codec, [0], output="logits").activate(logits)
+    heatmaps = PoseModel(Echo(), codec, [0], output="logits", tolerance=[0.1]).activate(logits)
     assert torch.allclose(heatmaps, targets, atol=1e-3)
     assert abs(heatmaps.max() - 1) < 1e-3
 
@@ -89,7 +89,9 @@ def test_an_export_holds_each_convolution_once(flip_test):
         "layer1_blocks": 1,
     }
     network = HighResolutionNet(4, 3, **arguments)
-    exporting = PoseModel(network, HeatmapCodec("udp"), FLIP_ORDER, flip_test=flip_test).eval()
+    exporting = PoseModel(
+        network, HeatmapCodec("udp"), FLIP_ORDER, flip_test=flip_test, tolerance=[0.1, 0.1, 0.1]
+    ).eval()
     crops = torch.randint(0, 256, (3, 128, 96, 3), dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=64)
     program = torch.export.export(exporting, (crops[:2],), dynamic_shapes=({0: batch},))

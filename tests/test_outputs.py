@@ -39,6 +39,7 @@ def sources(tmp_path):
 def outputs(tmp_path, sources):
     def make(out="out", kinds=("json", "coco", "csv"), ids=(7, 5, 3, 1), **changes):
         values = {"settings": SETTINGS, "resume": True, "threshold": 0.2, "skeleton": SKELETON}
+        values["has_probability"] = False
         return Outputs(tmp_path / out, kinds, sources, image_ids=ids, **{**values, **changes})
 
     return make

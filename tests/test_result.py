@@ -1,13 +1,14 @@
 import json
 import pickle
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hrnet.drawing import draw_poses
 from hrnet.errors import DataError, HRNetError
-from hrnet.result import Poses, row_columns
+from hrnet.result import Poses, probability_columns, row_columns
 from hrnet.skeletons import load_skeleton
 
 SKELETON = load_skeleton("coco17")
@@ -295,3 +296,45 @@ def test_track_ids_are_one_for_each_and_each_once(ids, message):
 def test_poses_pickle():
     again = pickle.loads(pickle.dumps(tracked(7, 5)))
     assert again.to_dict() == tracked(7, 5).to_dict()
+
+
+def probable(people=2):
+    shares = np.linspace(0.05, 0.9, people * 17, dtype=np.float32).reshape(people, 17)
+    return poses(people, probability=shares)
+
+
+def test_probabilities_go_where_the_poses_go():
+    found = probable()
+    back = Poses.from_dict(json.loads(json.dumps(found.to_dict())))
+    np.testing.assert_allclose(back.probability, found.probability, atol=5e-4)
+    assert np.array_equal(found[1].probability, found.probability[1:])
+    joined = Poses.concatenate([found[1], Poses.empty(SKELETON), found[0]])
+    assert np.array_equal(joined.probability, found.probability[::-1])
+    row = found.to_rows()[1]
+    assert row[f"{SKELETON.keypoints[16]}_probability"] == 0.9
+    assert list(row)[-17:] == probability_columns(SKELETON)
+    assert poses().probability is None
+    with pytest.raises(ValueError, match=r"probability has shape \(2, 16\), not \(2, 17\)"):
+        poses(probability=np.zeros((2, 16), np.float32))
+    with pytest.raises(ValueError, match="must all have probability, or none"):
+        Poses.concatenate([found, poses()])
+    content = found.to_dict()
+    del content["people"][0]["probability"]
+    with pytest.raises(DataError, match="some people have a probability"):
+        Poses.from_dict(content)
+
+
+def test_people_are_ranked_by_their_mean_probability_times_the_box_s_score():
+    found = replace(probable(), box_scores=np.array([1, 0.5], np.float32))
+    expected = found.probability.mean(axis=1) * [1, 0.5]
+    np.testing.assert_allclose(found.pose_scores, expected, rtol=1e-6)
+
+
+def test_what_is_improbable_is_not_drawn_however_high_its_peak():
+    sure = np.where(np.arange(17) == 0, 0.9, 0.1).astype(np.float32)[None]
+    keypoints = np.full((1, 17, 2), 60, np.float32)
+    keypoints[0, 0] = 20
+    found = poses(1, keypoints=keypoints, scores=np.ones((1, 17), np.float32), probability=sure)
+    drawn = found.draw(np.zeros((80, 80, 3), np.uint8))
+    assert drawn[20, 20].any()
+    assert not drawn[50:, 50:].any()

@@ -9,8 +9,10 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
 import hrnet
+from hrnet.cli import app
 from hrnet.errors import ConfigError, DataError, WeightsError
 from hrnet.images import write_image
 from hrnet.skeletons import load_skeleton, skeleton_of_names
@@ -369,7 +371,7 @@ def two_stages(eight_people, tmp_path):
 
 def test_each_stage_starts_from_the_weights_of_the_one_before(two_stages, tmp_path):
     assert [s.training.steps for s in two_stages] == [3, 2]
-    assert [s.training.learning_rate for s in two_stages] == [2e-3, 1e-3]
+    assert [s.training.learning_rate for s in two_stages] == [1.5e-3, 1e-3]
     assert {s.training.seed for s in two_stages} == {7}  # what is given holds for all
     trained = train_stages(two_stages, tmp_path / "run", device="cpu")
     assert trained.weights == tmp_path / "run" / "hrnet_w32_small_coco17.safetensors"
@@ -434,23 +436,74 @@ def test_a_wrong_key_in_a_stage_is_named_with_it(tmp_path):
 
 def test_the_packaged_model_s_legs_are_those_that_it_was_trained_in():
     """The table in docs/packaged-model.md, and the commands that stood there."""
-    legs = load_stages("hrnet_w32_small_coco17_legs", ["data.root=DATA"])
+    legs = load_stages("hrnet_w32_small_coco17", ["data.root=DATA"])
     configs = [leg.training for leg in legs]
-    assert [c.steps for c in configs] == [2700, 1650, 4250, 4200, 3200, 2900, 3600]
-    assert [1e4 * c.learning_rate for c in configs] == pytest.approx([20, 15, 15, 15, 15, 12, 12])
-    assert [c.seed for c in configs] == list(range(7))
-    assert [c.ema for c in configs] == [None] * 4 + [0.998] * 3
-    assert [leg.model.input_size for leg in legs] == [(96, 128)] + [(128, 160)] * 6
-    assert [leg.data.sources[0].truncation for leg in legs] == [0.2, 0.3, 0.3, 0.4, 0.4, 0.4, 0.35]
-    assert [leg.data.sources[-1].repeat for leg in legs] == [3, 6, 6, 8, 8, 8, 12]
+    assert [c.steps for c in configs] == [2700, 1650, 4250, 4200, 3200, 2900, 3600, 10_000]
+    assert [1e4 * c.learning_rate for c in configs] == pytest.approx(
+        [20, 15, 15, 15, 15, 12, 12, 15]
+    )
+    assert [c.seed for c in configs] == list(range(8))
+    assert [c.ema for c in configs] == [None] * 4 + [0.998] * 4
+    assert [leg.model.input_size for leg in legs] == [(96, 128)] + [(128, 160)] * 7
+    lsp = [next(s for s in leg.data.sources if s.file.startswith("lsp")) for leg in legs]
+    assert [s.truncation for s in lsp] == [0.2, 0.3, 0.3, 0.4, 0.4, 0.4, 0.35, 0.35]
+    assert [s.relabel for s in lsp] == [None] * 5 + ["correct"] * 3
+    coco = [next(s for s in leg.data.sources if s.file.startswith("coco/")) for leg in legs]
+    assert [s.repeat for s in coco] == [3, 6, 6, 8, 8, 8, 12, 3]
     changes = [leg.augmentation for leg in legs]
-    assert [a.rotation_probability for a in changes] == [0.6, 0.4, 0.4, 0.4, 0.4, 0.5, 0.5]
-    assert [a.scale for a in changes] == [0.3, 0.2, 0.2, 0.2, 0.2, 0.25, 0.25]
-    assert [a.half_body for a in changes] == [0.2] + [0.1] * 6
-    assert [a.mosaic for a in changes] == [0.0] * 4 + [0.5] * 3
-    assert [a.color for a in changes] == [0.0] * 4 + [0.15, 0.2, 0.2]
-    assert [a.downscale for a in changes] == [1.0] * 6 + [5.0]
+    assert [a.rotation_probability for a in changes] == [0.6, 0.4, 0.4, 0.4, 0.4, 0.5, 0.5, 0.5]
+    assert [a.scale for a in changes] == [0.3, 0.2, 0.2, 0.2, 0.2, 0.25, 0.25, 0.25]
+    assert [a.half_body for a in changes] == [0.2] + [0.1] * 7
+    assert [a.mosaic for a in changes] == [0.0] * 4 + [0.5] * 4
+    assert [a.color for a in changes] == [0.0] * 4 + [0.15, 0.2, 0.2, 0.2]
+    assert [a.downscale for a in changes] == [1.0] * 6 + [5.0, 3.0]
     assert all(leg.data.held_out == "lsp_coco.held_out.json" for leg in legs)
+
+
+def few(source, folder, file, count):
+    """The first people of a file of the test data, with their pictures."""
+    content = json.loads(real_data(source).read_text())
+    rows = [a for a in content["annotations"] if a["num_keypoints"] > 5][:count]
+    shown = {a["image_id"] for a in rows}
+    images = [i for i in content["images"] if i["id"] in shown]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content | {"annotations": rows, "images": images}))
+    folder.mkdir(parents=True, exist_ok=True)
+    for image in images:
+        picture = real_data(source).parent / "images" / image["file_name"]
+        (folder / image["file_name"]).symlink_to(picture)
+
+
+@pytest.mark.slow
+def test_the_packaged_model_s_recipe_runs_from_data_to_the_file_by_one_command(tmp_path):
+    """Every leg, each a step: with its data, its relabelling and whom it measures on."""
+    data = tmp_path / "data"
+    for name in ("coco", "coco_more"):
+        few(f"{name}/train.json", data / name / "images", data / name / "train.json", 12)
+    folder = data / "stanford40" / "JPEGImages"  # whose pictures are not at hand: COCO's
+    few("coco/val.json", folder, data / "stanford40" / "train.json", 5)
+    whole = json.loads(real_data("lsp/train_coco17.json").read_text())
+    names = {"lsp_0001.jpg", "lsp_0002.jpg", "lsp_0003.jpg"}
+    names |= set([i["file_name"] for i in whole["images"] if "lspet" in i["file_name"]][:4])
+    whole["images"] = [i for i in whole["images"] if i["file_name"] in names]
+    shown = {i["id"] for i in whole["images"]}
+    whole["annotations"] = [a for a in whole["annotations"] if a["image_id"] in shown]
+    (data / "lsp" / "images").mkdir(parents=True)
+    (data / "lsp" / "train_coco17.json").write_text(json.dumps(whole))
+    for name in names:
+        picture = real_data("lsp/train_coco17.json").parent / "images" / name
+        (data / "lsp" / "images" / name).symlink_to(picture)
+    changes = [*SMALL, "training.steps=1", f"data.root={data}"]
+    arguments = ["train", "hrnet_w32_small_coco17", *changes, "--device", "cpu", "--out"]
+    result = CliRunner().invoke(app, [*arguments, str(tmp_path / "run")])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "run" / "hrnet_w32_small_coco17.safetensors").is_file()
+    record = json.loads((tmp_path / "run" / "stage_8" / "run.json").read_text())
+    people = record["people_by_file"]
+    assert people["lsp/train_coco17.json (lspet_*)"]["people"] == 4
+    assert "relabelled" in people["lsp/train_coco17.json (lspet_*)"]
+    assert people["stanford40/train.json"]["people"] == 5
+    assert record["people"]["measured_on"] >= 1  # lsp_0001.jpg
 
 
 def test_a_start_by_name_needs_the_names(weights_file, tmp_path):
@@ -761,3 +814,19 @@ def test_training_asks_for_data_where_a_recipe_leaves_them_to_the_user(tmp_path,
     with pytest.raises(ConfigError, match="leaves it to you .* give data.sources, such as"):
         train(load_recipe("finetune", changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_bf16_is_left_to_processors_that_have_it(eight_people, tmp_path, monkeypatch, capsys):
+    """Elsewhere training is in float32, and says so; run.json has what it was."""
+    for has, precision in ((False, "32-true"), (True, "bf16-mixed")):
+        out = tmp_path / precision
+        with monkeypatch.context() as patch:
+            patch.setattr(run, "_multiplies_bf16", lambda has=has: has)
+            train(
+                recipe(eight_people, "training.steps=1", "training.precision=bf16-mixed"),
+                out,
+                device="cpu",
+            )
+        said = "this processor has no bf16 instructions, without which bf16-mixed is slower"
+        assert (said in capsys.readouterr().err) == (not has)
+        assert json.loads((out / "run.json").read_text())["precision"] == precision

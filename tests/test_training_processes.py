@@ -59,6 +59,13 @@ def measured(run):
     return {name: [float(row[name]) for row in rows if row.get(name)] for name in ("loss", "pck")}
 
 
+def plain_recipe(folder):
+    """A file with the packaged model's recipe without its stages."""
+    file = folder / "plain.toml"
+    file.write_text('schema = 1\nextends = "hrnet_w32_small_coco17"\n')
+    return file
+
+
 @pytest.mark.slow
 def test_two_processes_train_and_measure_as_one_does(seven_people, tmp_path):
     """Batches of 8 in one process, of 4 in each of two over gloo, with batch norm over all: the
@@ -66,7 +73,7 @@ def test_two_processes_train_and_measure_as_one_does(seven_people, tmp_path):
     changes = [*seven_people, *TINY, "training.steps=4", "training.validate_every=2"]
     one = load_recipe("hrnet_w32_small_coco17", [*changes, "training.batch_size=8"])
     alone = train(one, tmp_path / "one", device="cpu", devices=1)
-    command = [Path(sys.executable).with_name("hrnet"), "train", "hrnet_w32_small_coco17"]
+    command = [Path(sys.executable).with_name("hrnet"), "train", plain_recipe(tmp_path)]
     options = ["--device", "cpu", "--devices", "2", "--out", tmp_path / "two"]
     keys = [*changes, "training.batch_size=4", "training.sync_batchnorm=true"]
     finished = subprocess.run(
@@ -161,7 +168,7 @@ def test_a_run_killed_at_any_moment_leaves_a_checkpoint_that_loads_and_resumes(
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_how_to_go_on(seven_people, tmp_path, sign):
     """The signal goes to its workers as well, as a terminal and SLURM send it."""
-    command = [Path(sys.executable).with_name("hrnet"), "train", "hrnet_w32_small_coco17"]
+    command = [Path(sys.executable).with_name("hrnet"), "train", plain_recipe(tmp_path)]
     changes = ["training.steps=100000", "training.checkpoint_minutes=1e-6", "data.validation=[]"]
     changes += ["data.workers=1"]
     run = subprocess.Popen(

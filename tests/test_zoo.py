@@ -218,7 +218,7 @@ def test_random_weights(home):
     torch.manual_seed(0)
     model = hrnet.create_model("hrnet_w32_coco_256x192_udp", weights=None)
     points = model(torch.zeros(1, 256, 192, 3, dtype=torch.uint8))
-    assert points.shape == (1, 17, 3)
+    assert points.shape == (1, 17, 4)
     assert np.isfinite(points.detach().numpy()).all()
 
 

@@ -106,6 +106,31 @@ class HeatmapCodec:
         points = torch.where((scores > 0)[..., None], points, torch.zeros_like(points))
         return torch.cat([points, scores[..., None]], dim=-1)
 
+    def expected_similarity(self, heatmaps: Tensor, points: Tensor, spread: Tensor) -> Tensor:
+        """How near to its point each heatmap expects the joint, from 0 to 1.
+
+        The positive part of the map is taken for the distribution of where the joint is; under it,
+        the mean of exp(-d^2 / (2 spread^2)), with which OKS measures the distance d.
+
+        Args:
+            heatmaps: (N, K, h, w).
+            points: (N, K, 2) x, y in cells.
+            spread: (K,) in cells: that of OKS, the joint's constant times the person's size.
+
+        Returns:
+            (N, K) float32; 0 where a map has no positive value.
+        """
+        h, w = heatmaps.shape[-2:]
+        mass = heatmaps.float().clamp(min=0)
+
+        def near(cells: int, places: Tensor) -> Tensor:  # (N, K, cells)
+            distance = torch.arange(cells, device=places.device) - places[..., None]
+            return torch.exp(-(distance**2) / (2 * spread[:, None] ** 2))
+
+        in_rows = (mass @ near(w, points[..., 0])[..., None]).squeeze(-1)
+        total = (in_rows * near(h, points[..., 1])).sum(dim=-1)
+        return total / mass.sum(dim=(2, 3)).clamp(min=1e-12)
+
     def _dark(self, heatmaps: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """DarkPose's `taylor` on the logarithm of the blurred heatmap, second differences over
         two cells; none within two cells of the border."""

@@ -25,11 +25,14 @@ class PoseModel(nn.Module):
         flip_shift: whether the flip test moves the mirrored heatmap one cell to the right
             (column 0 stays), which undoes the misalignment of biased crops.
         flip_test: average with the prediction for the mirrored crop; twice the work.
+        tolerance: (K,) of each joint the spread that OKS allows it, for somebody who fills the
+            crop, as a share of the square root of the crop's area.
     """
 
     mean: Tensor
     std: Tensor
     flip_order: Tensor
+    tolerance: Tensor
 
     def __init__(
         self,
@@ -40,6 +43,7 @@ class PoseModel(nn.Module):
         output: Literal["heatmaps", "logits"] = "heatmaps",
         flip_shift: bool = True,
         flip_test: bool = False,
+        tolerance: Sequence[float],
     ) -> None:
         super().__init__()
         self.network = network
@@ -50,16 +54,25 @@ class PoseModel(nn.Module):
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
         self.register_buffer("flip_order", torch.as_tensor(flip_order), persistent=False)
+        self.register_buffer("tolerance", torch.tensor(tolerance), persistent=False)
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Crops (N, H, W, 3) uint8 RGB -> points (N, K, 3) float32: x, y in crop pixels, score.
+        """Crops (N, H, W, 3) uint8 RGB -> points (N, K, 4) float32: x, y in crop pixels, score,
+        expected similarity.
 
-        The score is the heatmap's peak: about 1 where the network is sure, and it may exceed 1.
+        The score is the heatmap's peak: about 1 where the network is sure, and it may exceed 1. The
+        similarity, from 0 to 1, is what the heatmap as a whole says of the point, see
+        `HeatmapCodec.expected_similarity`. `hrnet.calibration` makes a probability of both.
         """
-        points = self.codec.decode(self.heatmaps(crops))
+        heatmaps = self.heatmaps(crops)
+        points = self.codec.decode(heatmaps)
+        h, w = heatmaps.shape[-2:]
+        similarity = self.codec.expected_similarity(
+            heatmaps, points[..., :2], self.tolerance * math.sqrt(h * w)
+        )
         height, width = crops.shape[1:3]
         cell = points.new_tensor([*self.codec.cell_size((width, height)), 1.0])
-        return points * cell
+        return torch.cat([points * cell, similarity[..., None]], dim=-1)
 
     def heatmaps(self, crops: Tensor) -> Tensor:
         """Crops (N, H, W, 3) uint8 RGB -> heatmaps (N, K, H/4, W/4) float32, flip test included."""

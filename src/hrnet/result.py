@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import supervision
 
 SCHEMA_VERSION = 1
+ARRAYS = ("keypoints", "scores", "boxes", "box_scores")
+OPTIONAL_ARRAYS = ("track_ids", "probability")
 COUNTED_SCORE = 0.2  # joints below it do not count in a pose's score, as in the official code
 
 
@@ -35,6 +37,9 @@ class Poses:
         box_source: "given"; "whole" where the whole picture was taken as one person; "keypoints"
             where boxes are what the joints of `from_coco` span.
         track_ids: (P,) int64, each once, or None outside of videos.
+        probability: (P, K) float32, how probable it is that the joint lies where it is said to,
+            within the distance that `hrnet.calibration` states; None of models whose card has no
+            calibration.
 
     Raises:
         ValueError: arrays that do not fit each other or the skeleton.
@@ -47,6 +52,7 @@ class Poses:
     skeleton: Skeleton
     box_source: str
     track_ids: NDArray[np.int64] | None = None
+    probability: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         people, joints = len(self.boxes), len(self.skeleton)
@@ -56,6 +62,8 @@ class Poses:
             "boxes": (people, 4),
             "box_scores": (people,),
         }
+        if self.probability is not None:
+            shapes["probability"] = (people, joints)
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} has shape {getattr(self, name).shape}, not {shape}")
@@ -89,20 +97,23 @@ class Poses:
 
         Raises:
             ValueError: there are none, or they differ in skeleton or box source, or in whether they
-                have track ids.
+                have track ids or probabilities.
         """
         for what in ("skeleton", "box_source"):
             if len({getattr(poses, what) for poses in several}) != 1:
                 raise ValueError(f"poses to join must be of one {what}")
-        tracked = [poses.track_ids for poses in several if poses.track_ids is not None]
-        if tracked and len(tracked) < len(several):
-            raise ValueError("poses to join must all have track ids, or none of them")
-        names = ("keypoints", "scores", "boxes", "box_scores")
         arrays: dict[str, Any] = {
-            name: np.concatenate([getattr(p, name) for p in several]) for name in names
+            n: np.concatenate([getattr(p, n) for p in several]) for n in ARRAYS
         }
-        ids = np.concatenate(tracked) if tracked else None
-        return replace(several[0], **arrays, track_ids=ids)
+        some = [poses for poses in several if len(poses)]
+        for name in OPTIONAL_ARRAYS:
+            parts = [getattr(p, name) for p in some if getattr(p, name) is not None]
+            if parts and len(parts) < len(some):
+                raise ValueError(
+                    f"poses to join must all have {name.replace('_', ' ')}, or none of them"
+                )
+            arrays[name] = np.concatenate(parts) if parts else None
+        return replace(several[0], **arrays)
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -115,15 +126,9 @@ class Poses:
             IndexError: there is no such person, or the mask is not of their number.
         """
         rows = np.atleast_1d(np.arange(len(self))[index])
-        ids = None if self.track_ids is None else self.track_ids[rows]
-        return replace(
-            self,
-            keypoints=self.keypoints[rows],
-            scores=self.scores[rows],
-            boxes=self.boxes[rows],
-            box_scores=self.box_scores[rows],
-            track_ids=ids,
-        )
+        given = {name: getattr(self, name) for name in (*ARRAYS, *OPTIONAL_ARRAYS)}
+        chosen: dict[str, Any] = {n: None if a is None else a[rows] for n, a in given.items()}
+        return replace(self, **chosen)
 
     def __iter__(self) -> Iterator["Poses"]:
         """Each person as `Poses` of one."""
@@ -131,12 +136,16 @@ class Poses:
 
     @property
     def pose_scores(self) -> NDArray[np.float32]:
-        """(P,) of the box and the joints, see `rescore`."""
+        """(P,) by which people are ranked: the box's score times the mean of the joints'
+        probabilities, or without those of their scores, see `rescore`."""
+        if self.probability is not None:
+            return self.box_scores * self.probability.mean(axis=1)
         return rescore(self.scores, self.box_scores)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: `people`, each with keypoints [[x, y, score], ...] in the skeleton's order,
-        box, box_score, score and, in videos, track_id; with the skeleton and schema version."""
+        box, box_score, score and, where there are any, probability [...] of the keypoints and
+        track_id; with the skeleton and schema version."""
         people = []
         for i in range(len(self)):
             points = np.concatenate([self.keypoints[i], self.scores[i, :, None]], axis=1)
@@ -146,6 +155,8 @@ class Poses:
                 "box": _rounded(self.boxes[i]),
                 "box_score": _rounded(self.box_scores[i]),
             }
+            if self.probability is not None:
+                person["probability"] = _rounded(self.probability[i])
             if self.track_ids is not None:
                 person["track_id"] = int(self.track_ids[i])
             people.append(person)
@@ -169,9 +180,12 @@ class Poses:
             skeleton = validate(Skeleton, content["skeleton"], "skeleton")
             people = content["people"]
             points = _array([p["keypoints"] for p in people], (len(skeleton), 3))
-            tracked = [p["track_id"] for p in people if "track_id" in p]
-            if tracked and len(tracked) < len(people):
-                raise ValueError("some people have a track_id and others have none")
+            tracked, probability = (
+                [p[key] for p in people if key in p] for key in ("track_id", "probability")
+            )
+            for key, values in (("track_id", tracked), ("probability", probability)):
+                if values and len(values) < len(people):
+                    raise ValueError(f"some people have a {key} and others have none")
             return cls(
                 keypoints=points[..., :2],
                 scores=points[..., 2],
@@ -180,6 +194,7 @@ class Poses:
                 skeleton=skeleton,
                 box_source=str(content["box_source"]),
                 track_ids=np.array(tracked, np.int64) if tracked else None,
+                probability=_array(probability, (len(skeleton),)) if probability else None,
             )
         except (ConfigError, *MALFORMED) as error:
             raise _not_poses("poses of one picture, as to_dict gives them", error) from None
@@ -233,12 +248,15 @@ class Poses:
         return replace(poses, box_scores=box_scores.astype(np.float32))
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """One flat row a person, with the columns of `row_columns`, and `track_id` in videos."""
+        """One flat row a person, with the columns of `row_columns`, `track_id` in videos, and
+        `NAME_probability` for each keypoint where there are any."""
         rows = []
         for i, person in enumerate(self.to_dict()["people"]):
             values = [i, person["score"], *person["box"], person["box_score"]]
             values += [value for point in person["keypoints"] for value in point]
             row = dict(zip(row_columns(self.skeleton), values, strict=True))
+            if "probability" in person:
+                row |= zip(probability_columns(self.skeleton), person["probability"], strict=True)
             if "track_id" in person:
                 row["track_id"] = person["track_id"]
             rows.append(row)
@@ -258,8 +276,9 @@ class Poses:
         return pandas.DataFrame(rows, columns=None if rows else row_columns(self.skeleton))
 
     def to_supervision(self) -> "supervision.KeyPoints":
-        """For Roboflow's supervision: `sv.KeyPoints` of class 0 with the joints' scores; the
-        poses' scores and boxes are its `data`: "score" (P,) and "xyxy" (P, 4).
+        """For Roboflow's supervision: `sv.KeyPoints` of class 0 with the joints' probabilities, or
+        scores where there are none; the poses' scores and boxes are its `data`: "score" (P,) and
+        "xyxy" (P, 4).
 
         Raises:
             HRNetError: supervision is not installed.
@@ -271,12 +290,14 @@ class Poses:
         people = np.zeros(len(self), int)
         data = {"score": self.pose_scores, "xyxy": self.boxes}
         # By place, as supervision 0.29 gave the third argument another name.
-        return supervision.KeyPoints(self.keypoints, people, self.scores, data=data)
+        sure = self.scores if self.probability is None else self.probability
+        return supervision.KeyPoints(self.keypoints, people, sure, data=data)
 
     def draw(self, image: NDArray[np.uint8], *, threshold: float = 0.2) -> NDArray[np.uint8]:
-        """A copy of the picture (H, W, 3) uint8 RGB with the joints that score at least
-        `threshold` and the limbs between them."""
-        return draw_poses(image, self.keypoints, self.scores, self.skeleton, threshold=threshold)
+        """A copy of the picture (H, W, 3) uint8 RGB with the joints whose probability, or where
+        there is none whose score, is at least `threshold`, and the limbs between them."""
+        sure = self.scores if self.probability is None else self.probability
+        return draw_poses(image, self.keypoints, sure, self.skeleton, threshold=threshold)
 
 
 def rescore(scores: ArrayLike, box_scores: ArrayLike) -> NDArray[np.float32]:
@@ -301,6 +322,11 @@ def row_columns(skeleton: Skeleton) -> list[str]:
     `box_score`, and for each keypoint `NAME_x`, `NAME_y` and `NAME_score`."""
     joints = [f"{name}_{part}" for name in skeleton.keypoints for part in ("x", "y", "score")]
     return ["person", "score", "x1", "y1", "x2", "y2", "box_score", *joints]
+
+
+def probability_columns(skeleton: Skeleton) -> list[str]:
+    """The names of keypoints' probabilities in `Poses.to_rows`."""
+    return [f"{name}_probability" for name in skeleton.keypoints]
 
 
 def _array(values: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:

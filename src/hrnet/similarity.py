@@ -5,6 +5,11 @@ from numpy.typing import ArrayLike, NDArray
 
 Float = NDArray[np.float64]
 
+# For skeletons without sigmas: between COCO's for shoulders and for hips.
+TYPICAL_SIGMA = 0.09
+# Of the area of its box, about what a person covers, as MMPose has it.
+AREA_OF_BOX = 0.53
+
 
 def oks(
     predicted: ArrayLike,

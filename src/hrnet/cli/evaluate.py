@@ -2,12 +2,16 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hrnet.cli.console import console, progress_bar
 from hrnet.cli.data import Orient
+
+if TYPE_CHECKING:
+    from hrnet.evaluation.evaluate import Evaluation
+    from hrnet.predicting.estimator import PoseEstimator
 
 
 class Protocol(StrEnum):
@@ -62,6 +66,12 @@ def evaluate(
     save_predictions: Annotated[
         Path | None, typer.Option(help="Write what was predicted as a COCO results file.")
     ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            help="Fit the joints' probabilities on these people, and write the model with them."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Write a report into this folder: JSON, Markdown, curves, worst people."),
@@ -89,7 +99,11 @@ def evaluate(
         raise ConfigError(f"--out {out} is a file; give a folder to write the report into")
     if save_predictions is not None and save_predictions.is_dir():
         raise ConfigError(f"--save-predictions {save_predictions} is a folder; give a file")
+    if calibrate is not None and calibrate.suffix != ".safetensors":
+        raise ConfigError(f"--calibrate {calibrate}: name a file that ends in .safetensors")
     if predictions is not None:
+        if calibrate is not None:
+            raise ConfigError("--calibrate is for a model; leave out --predictions")
         defaults = (None, "default", "gt", "auto", False)
         if (model, weights, boxes, device, flip_test) != defaults:
             raise ConfigError(
@@ -153,6 +167,30 @@ def evaluate(
         with atomic_write(save_predictions) as temporary:
             rows = figures.predictions.to_coco(boxes=protocol is Protocol.mmpose)
             temporary.write_text(json.dumps(rows), encoding="utf-8")
+    if calibrate is not None:
+        screen.print(_calibrate(estimator, figures, calibrate))
     if out is not None:
         for file in write_report(figures, out):
             screen.print(f"wrote {file}")
+
+
+def _calibrate(estimator: "PoseEstimator", evaluation: "Evaluation", file: Path) -> str:
+    """Write the model with a calibration fitted on those evaluated; what to say of it."""
+    from hrnet.errors import ConfigError
+    from hrnet.evaluation.calibrating import calibrate, cross_validated, judge, measured_reliability
+    from hrnet.zoo.build import save_with_card
+
+    predictions, card = evaluation.predictions, estimator.card
+    weights = estimator.runner.weights
+    if weights is None:
+        raise ConfigError("--calibrate needs a model with weights; these are random")
+    assert predictions.evidence is not None
+    judged = judge(evaluation.people, predictions, evaluation.matched, card.skeleton)
+    error = measured_reliability(judged, cross_validated(judged, predictions.evidence)).error
+    where = f"{len(judged.rows)} people of {Path(evaluation.protocol['data']).name}"
+    fitted = calibrate(judged, predictions.evidence, where)
+    save_with_card(weights, card.model_copy(update={"calibration": fitted, "weights": None}), file)
+    return (
+        f"wrote {file}, whose joints have probabilities fitted on {where} "
+        f"(expected calibration error {error:.3f}, each half of the pictures by the other)"
+    )

@@ -109,6 +109,7 @@ def predict(
             "threshold": threshold,
         },
         skeleton=estimator.card.skeleton,
+        has_probability=estimator.card.calibration is not None,
         threshold=threshold,
         resume=resume,
     )

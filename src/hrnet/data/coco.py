@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from hrnet.data.annotations import keypoint_names, pictures_folder, used_categories
 from hrnet.data.people import (
-    AREA_OF_BOX,
     CROWD,
     EMPTY,
     NO_BOX,
@@ -28,6 +27,7 @@ from hrnet.data.people import (
     joint_boxes,
 )
 from hrnet.errors import DataError
+from hrnet.similarity import AREA_OF_BOX
 from hrnet.skeletons import Skeleton, named_twice, skeleton_of_category
 from hrnet.tables import MALFORMED, read_json
 

@@ -21,7 +21,6 @@ from hrnet.data.annotations import pictures_folder
 from hrnet.data.coco import SCALE_UNIT
 from hrnet.data.mat import read_mat
 from hrnet.data.people import (
-    AREA_OF_BOX,
     NO_PLACE,
     NOWHERE,
     UNLABELLED,
@@ -31,6 +30,7 @@ from hrnet.data.people import (
 )
 from hrnet.errors import DataError
 from hrnet.images import size_and_orientation
+from hrnet.similarity import AREA_OF_BOX
 from hrnet.skeletons import load_skeleton
 from hrnet.tables import MALFORMED, read_json
 

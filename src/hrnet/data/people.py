@@ -17,8 +17,6 @@ from hrnet.skeletons import Skeleton, named_twice
 # it, or those of the picture turned upright.
 Orient = Literal["stored", "exif"]
 
-# For people whose file gives no area: about what a person covers of the box, as MMPose has it.
-AREA_OF_BOX = 0.53
 MARGIN = 0.12  # of boxes around joints, as a share of their extent's longer side
 # What the longer side of such a box is at least, as a share of its picture's shorter side: of a
 # single joint, too. The boxes of 19 in 20 of COCO's labelled people are larger.
@@ -121,10 +119,15 @@ class People:
 
 def in_words(counts: Mapping[str, Any]) -> str:
     """`People.counts` as text: "9 people (left out: 2 marked as a crowd, ...; box from the joints:
-    1 without a box, ...)". Other keys do not matter."""
+    1 without a box, ...)"; with the changes of `hrnet.training.relabelling`, where there were any.
+    Other keys do not matter."""
     said = []
-    for key, what in (("left_out", "left out"), ("box_from_joints", "box from the joints")):
-        if counts[key]:
+    for key, what in (
+        ("left_out", "left out"),
+        ("box_from_joints", "box from the joints"),
+        ("relabelled", "relabelled"),
+    ):
+        if counts.get(key):
             said.append(f"{what}: " + ", ".join(f"{n} {why}" for why, n in counts[key].items()))
     return f"{counts['people']} people" + (f" ({'; '.join(said)})" if said else "")
 

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hrnet
+from hrnet.calibration import Reliability
 from hrnet.data.annotations import hashable
 from hrnet.data.coco import WHOLEBODY_PARTS, Protocol, has_wholebody, pictures_and_categories
 from hrnet.data.people import Orient, People, in_words
 from hrnet.data.reading import read_people
 from hrnet.errors import DataError
+from hrnet.evaluation.calibrating import judge, measured_reliability
 from hrnet.evaluation.distances import box_lengths, epe, nme
 from hrnet.evaluation.figures import JointFigures
 from hrnet.evaluation.oks import crowdpose_ap, oks_ap, oks_ap_by_joint, wholebody_ap
@@ -22,7 +24,6 @@ from hrnet.evaluation.pck import PCK, auc, box_pck, head_pck, mpii_pckh, pck
 from hrnet.evaluation.predictions import (
     NMS,
     NOBODY,
-    TYPICAL_SIGMA,
     Predictions,
     Progress,
     match,
@@ -32,7 +33,7 @@ from hrnet.evaluation.predictions import (
 )
 from hrnet.files import sha256_of
 from hrnet.predicting.estimator import PoseEstimator
-from hrnet.similarity import mean_similarity
+from hrnet.similarity import TYPICAL_SIGMA, mean_similarity
 from hrnet.skeletons import Skeleton
 from hrnet.tables import read_json
 
@@ -59,6 +60,7 @@ class Evaluation:
         matched: (P,) for each of the people the prediction that is theirs, or NOBODY.
         goodness: (P,) OKS of each with that prediction, 0 where there is none; where the skeleton
             has no sigmas, with a typical one.
+        reliability: of the joints' probabilities; None where there are none, or no sigmas.
     """
 
     figures: dict[str, float]
@@ -70,6 +72,7 @@ class Evaluation:
     predictions: Predictions
     matched: NDArray[np.int64]
     goodness: NDArray[np.float64]
+    reliability: Reliability | None = None
 
 
 def evaluate(
@@ -229,6 +232,15 @@ def _evaluate(
         if isinstance(measure, PCK) and headline != "AUC":
             curve = headline.partition("@")[0]
             curves[curve] = (np.array(measure.thresholds), np.array(measure.curve))
+    reliable = None
+    if predictions.probability is not None and skeleton.sigmas is not None and found.any():
+        judged = judge(people, predictions, matched, skeleton)
+        reliable = measured_reliability(judged, predictions.probability)
+        figures["ECE"] = reliable.error
+        notes["ECE"] = (
+            "mean distance of a joint's probability from the share found; "
+            f"{reliable.counts.sum()} joints of {len(judged.rows)} people"
+        )
     return Evaluation(
         figures=figures,
         per_joint=per_joint,
@@ -253,6 +265,7 @@ def _evaluate(
         predictions=predictions,
         matched=matched,
         goodness=_goodness(predicted, people, skeleton),
+        reliability=reliable,
     )
 
 

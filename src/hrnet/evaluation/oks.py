@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrnet.data.annotations import keypoint_names
-from hrnet.data.people import AREA_OF_BOX
 from hrnet.errors import DataError
+from hrnet.similarity import AREA_OF_BOX
 from hrnet.skeletons import Skeleton
 from hrnet.tables import MALFORMED, read_json
 

@@ -1,6 +1,6 @@
 """Predictions to evaluate: made here with boxes given, or elsewhere, as a COCO results file."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from hrnet.errors import BoxError, DataError
 from hrnet.geometry import crop_regions
 from hrnet.predicting.estimator import PoseEstimator
 from hrnet.predicting.picture import Picture
-from hrnet.similarity import oks_nms
+from hrnet.similarity import TYPICAL_SIGMA, oks_nms
 from hrnet.skeletons import Skeleton
 from hrnet.tables import MALFORMED, read_json
 
@@ -32,8 +32,6 @@ Progress = Callable[[int, int], None]
 
 # Somebody whom no prediction was made for.
 NOBODY = -1
-# For likeness where a skeleton has no sigmas: between COCO's for shoulders and for hips.
-TYPICAL_SIGMA = 0.09
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,9 @@ class Predictions:
         boxes: (D, 4) float64 x1, y1, x2, y2 without padding; None where a file does not say.
         annotation_ids: (D,) int64 of whom the box is; None for detected boxes.
         passed_over: how many rows of the boxes file do not count, by reason.
+        probability: (D, K) float64 of the joints; None where the model is not calibrated.
+        evidence: (D, K, 4) what probabilities are made from, see `hrnet.calibration`; None of
+            predictions made elsewhere.
     """
 
     image_ids: NDArray[np.int64]
@@ -58,6 +59,8 @@ class Predictions:
     boxes: NDArray[np.float64] | None = None
     annotation_ids: NDArray[np.int64] | None = None
     passed_over: Counter[str] = field(default_factory=Counter)
+    probability: NDArray[np.float64] | None = None
+    evidence: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -142,12 +145,13 @@ def predict_people(
         by_picture.setdefault(file, []).append(i)
     boxes = [(file, people.boxes[rows]) for file, rows in by_picture.items()]
     back = np.argsort(np.concatenate(list(by_picture.values())))  # to the order of the people
-    keypoints, scores = (
-        found[back] for found in _predict(estimator, boxes, people.orient, progress)
-    )
-    regions = _padded(estimator, people.boxes)
+    found = _predict(estimator, boxes, people.orient, progress)
     return Predictions(
-        people.image_ids, keypoints, scores, regions, people.boxes, people.annotation_ids
+        image_ids=people.image_ids,
+        regions=_padded(estimator, people.boxes),
+        boxes=people.boxes,
+        annotation_ids=people.annotation_ids,
+        **{name: array[back] for name, array in found.items()},
     )
 
 
@@ -195,12 +199,15 @@ def predict_detections(
             f"image_id, and with a category_id of theirs ({known})"
         )
     by_picture = [(pictures[image_id], np.array(of_one)) for image_id, of_one in boxes.items()]
-    keypoints, scores = _predict(estimator, by_picture, orient, progress)
+    found = _predict(estimator, by_picture, orient, progress)
     image_ids = np.repeat(list(boxes), [len(of_one) for of_one in boxes.values()])
     corners = np.concatenate([of_one[:, :4] for _, of_one in by_picture])
-    regions = _padded(estimator, corners)
     return Predictions(
-        image_ids.astype(np.int64), keypoints, scores, regions, corners, passed_over=passed_over
+        image_ids=image_ids.astype(np.int64),
+        regions=_padded(estimator, corners),
+        boxes=corners,
+        passed_over=passed_over,
+        **found,
     )
 
 
@@ -284,10 +291,11 @@ def _predict(
     boxes: list[tuple[Path, NDArray[np.float64]]],
     orient: Orient,
     progress: Progress,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Keypoints (D, K, 3) and scores (D,) of the boxes (P, 4 or 5) of each picture, in order."""
-
-    keypoints, scores, done = [], [], 0
+) -> dict[str, Any]:
+    """`keypoints`, `scores`, `evidence` and, of a calibrated model, `probability` of the boxes
+    (P, 4 or 5) of each picture, in order, as `Predictions` has them."""
+    found: defaultdict[str, list[NDArray[Any]]] = defaultdict(list)
+    done = 0
     total = sum(len(of_file) for _, of_file in boxes)
     pictures = (Picture(file, of_file, upright=orient == "exif") for file, of_file in boxes)
     with closing(estimator.stream(pictures)) as results:
@@ -298,11 +306,16 @@ def _predict(
                 raise result.error
             poses = result.poses
             assert poses is not None
-            keypoints.append(np.concatenate([poses.keypoints, poses.scores[..., None]], axis=2))
-            scores.append(poses.pose_scores)
+            assert result.evidence is not None
+            points = np.concatenate([poses.keypoints, poses.scores[..., None]], axis=2)
+            found["keypoints"].append(points)
+            found["scores"].append(poses.pose_scores)
+            found["evidence"].append(result.evidence)
+            if poses.probability is not None:
+                found["probability"].append(poses.probability)
             done += len(poses)
             progress(done, total)
-    return np.concatenate(keypoints).astype(float), np.concatenate(scores).astype(float)
+    return {name: np.concatenate(arrays).astype(np.float64) for name, arrays in found.items()}
 
 
 def _regions(rows: Any) -> NDArray[np.float64] | None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hrnet.calibration import Reliability
 from hrnet.drawing import contact_sheet, draw_poses
 from hrnet.evaluation.evaluate import Evaluation
 from hrnet.evaluation.predictions import NOBODY
@@ -21,7 +22,7 @@ CELL = (200, 200)  # width and height of a person there, in pixels
 
 def write_report(evaluation: Evaluation, folder: str | Path) -> list[Path]:
     """Write figures.json, figures.md, worst.png and, where there is something to draw,
-    curves.png and joints.png. Every file appears whole or not at all.
+    curves.png, joints.png and reliability.png. Every file appears whole or not at all.
 
     Returns:
         The files.
@@ -33,6 +34,8 @@ def write_report(evaluation: Evaluation, folder: str | Path) -> list[Path]:
         pictures.append((folder / "curves.png", _curves(evaluation)))
     if evaluation.per_joint:
         pictures.append((folder / "joints.png", _joints(evaluation)))
+    if evaluation.reliability is not None:
+        pictures.append((folder / "reliability.png", reliability_diagram(evaluation.reliability)))
     for file, figure in pictures:
         with atomic_write(file) as temporary:
             figure.savefig(temporary, format="png", dpi=120)
@@ -60,6 +63,13 @@ def to_dict(evaluation: Evaluation) -> dict[str, Any]:
             "curves": {
                 name: {"thresholds": thresholds.tolist(), "values": values.tolist()}
                 for name, (thresholds, values) in evaluation.curves.items()
+            },
+            "reliability": None
+            if evaluation.reliability is None
+            else {
+                "probability": evaluation.reliability.probability.tolist(),
+                "found": evaluation.reliability.found.tolist(),
+                "joints": evaluation.reliability.counts.tolist(),
             },
             "protocol": evaluation.protocol,
         }
@@ -167,6 +177,25 @@ def _joints(evaluation: Evaluation) -> Any:
         axes.grid(axis="x", alpha=0.3)
         axes.margins(y=0.01)
     figure.suptitle(_title(evaluation), fontsize=9)
+    return figure
+
+
+def reliability_diagram(reliable: Reliability) -> Any:
+    """A matplotlib figure: how many of the joints of each probability were found, and how many
+    joints there are of it."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4, 5), layout="constrained")
+    above, below = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
+    edges = np.linspace(0, 1, len(reliable.counts) + 1)
+    width = 0.9 / len(reliable.counts)
+    middles = (edges[:-1] + edges[1:]) / 2
+    above.plot([0, 1], [0, 1], color="grey", linewidth=1)
+    above.bar(middles, reliable.found, width, alpha=0.5)
+    above.plot(reliable.probability, reliable.found, "o", markersize=4)
+    above.set(ylabel="share found", ylim=(0, 1), title=f"ECE {reliable.error:.3f}")
+    below.bar(middles, reliable.counts, width, alpha=0.5)
+    below.set(xlabel="probability", ylabel="joints", xlim=(0, 1))
     return figure
 
 

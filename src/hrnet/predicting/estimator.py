@@ -14,6 +14,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hrnet.calibration import evidence
 from hrnet.detection.boxes import check_boxes
 from hrnet.detection.detector import Detector, WholePicture
 from hrnet.errors import BoxError, ConfigError, HRNetError
@@ -241,14 +242,14 @@ class PoseEstimator:
 
     def _run(self, crops: list[Image]) -> NDArray[np.float32]:
         if not crops:
-            return np.empty((0, len(self.card.skeleton), 3), np.float32)
+            return np.empty((0, len(self.card.skeleton), 4), np.float32)
         return self.runner(np.stack(crops))
 
     def _place(
         self, found: Iterable[NDArray[np.float32]], waiting: deque["_Seen"]
     ) -> Iterator[PictureResult]:
         """Points of batch after batch, back into the pictures that they are from."""
-        points = np.empty((0, len(self.card.skeleton), 3), np.float32)
+        points = np.empty((0, len(self.card.skeleton), 4), np.float32)
         for of_batch in found:
             points = np.concatenate([points, of_batch])
             while waiting and len(waiting[0].boxes) <= len(points):
@@ -260,6 +261,12 @@ class PoseEstimator:
         if seen.error is not None:
             return PictureResult(seen.picture, error=seen.error)
         keypoints = transform_points(invert(seen.matrices), points[..., :2])
+        width, height = self.card.input_size
+        # Of the crop's area; what the matrix takes a pixel to is its determinant's part of it.
+        box_areas = np.prod(seen.boxes[:, 2:] - seen.boxes[:, :2], axis=1)
+        shares = box_areas * np.abs(np.linalg.det(seen.matrices[..., :2])) / (width * height)
+        known = evidence(points, self.card.input_size, shares)
+        calibration = self.card.calibration
         poses = Poses(
             keypoints=keypoints.astype(np.float32),
             scores=points[..., 2],
@@ -267,6 +274,9 @@ class PoseEstimator:
             box_scores=seen.scores.astype(np.float32),
             skeleton=self.card.skeleton,
             box_source=seen.source or "",
+            probability=None
+            if calibration is None
+            else calibration.probability(known).astype(np.float32),
         )
         return PictureResult(
             seen.picture,
@@ -274,6 +284,7 @@ class PoseEstimator:
             size=seen.size,
             orientation=seen.orientation,
             matrices=seen.matrices,
+            evidence=known,
             crop_size=self.card.input_size,
             kept=seen.image,
         )

@@ -17,7 +17,7 @@ from hrnet.files import atomic_write
 from hrnet.images import to_stored, turned_size, write_image
 from hrnet.images.sources import STDIN, Source
 from hrnet.predicting.picture import PictureResult
-from hrnet.result import Poses, row_columns
+from hrnet.result import Poses, probability_columns, row_columns
 from hrnet.skeletons import Skeleton
 from hrnet.tables import MALFORMED, nearest_names
 
@@ -62,6 +62,7 @@ class Outputs:
         sources: all pictures, also those already done.
         image_ids: each one's id in COCO's files, or None where it will not be written.
         settings: what the results depend on; a run goes on only under the same.
+        has_probability: whether the joints have probabilities.
         threshold: joints below it are not drawn.
         resume: go on where an earlier run stopped.
 
@@ -79,6 +80,7 @@ class Outputs:
         image_ids: Sequence[int | None],
         settings: dict[str, Any],
         skeleton: Skeleton,
+        has_probability: bool,
         threshold: float,
         resume: bool,
     ) -> None:
@@ -88,6 +90,7 @@ class Outputs:
         self.kinds = kinds
         self.sources = sources
         self.skeleton = skeleton
+        self.has_probability = has_probability
         self.threshold = threshold
         names = output_names([source.name for source in sources])
         self._names = {s.identity: name for s, name in zip(sources, names, strict=True)}
@@ -168,7 +171,10 @@ class Outputs:
     def _write_csv(self, file: Path) -> None:
         # A file name need not be text; as a replacement, it stays readable.
         with file.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-            writer = csv.DictWriter(stream, ["path", "pixels", *row_columns(self.skeleton)])
+            columns = ["path", "pixels", *row_columns(self.skeleton)]
+            if self.has_probability:
+                columns += probability_columns(self.skeleton)
+            writer = csv.DictWriter(stream, columns)
             writer.writeheader()
             for source, image, poses in self._done():
                 about = {"path": str(source), "pixels": image["pixels"]}

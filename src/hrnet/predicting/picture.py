@@ -51,6 +51,8 @@ class PictureResult:
         size: (width, height) of the picture as read.
         orientation: of EXIF, 1 to 8, by which it was turned upright; 1 where it is as stored.
         matrices: (P, 2, 3) affine maps from the picture to what the network saw of each person.
+        evidence: (P, K, 4) what the joints' probabilities are made from, see
+            `hrnet.calibration.evidence`.
         crop_size: (width, height) of that.
         kept: the picture's pixels, where they were kept.
     """
@@ -61,6 +63,7 @@ class PictureResult:
     size: tuple[int, int] = (0, 0)
     orientation: int = 1
     matrices: NDArray[np.float64] | None = None
+    evidence: NDArray[np.float64] | None = None
     crop_size: tuple[int, int] = (0, 0)
     kept: Image | None = None
 

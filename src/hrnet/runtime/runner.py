@@ -19,8 +19,8 @@ class PoseRunner:
     session: Session
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Crops (N, H, W, 3) uint8 RGB of the card's input size -> (N, K, 3) x, y in crop pixels
-        and score."""
+        """Crops (N, H, W, 3) uint8 RGB of the card's input size -> (N, K, 4) x, y in crop pixels,
+        score and expected similarity, see `hrnet.model.PoseModel`."""
         (points,) = self.session(crops)
         return points
 

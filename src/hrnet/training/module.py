@@ -73,7 +73,7 @@ class PoseTraining(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Predict as in use, with the crops given: (N, K, 3) of x and y in the crop, and score."""
-        predicted = self.model(batch.crops)
+        predicted = self.model(batch.crops)[..., :3]
         self._predicted.append(predicted.cpu())
         self._true.append(torch.cat([batch.points, batch.visible[..., None]], dim=-1).cpu())
         return predicted

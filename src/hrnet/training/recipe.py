@@ -17,6 +17,7 @@ from hrnet.data.reading import read_skeleton
 from hrnet.errors import ConfigError
 from hrnet.skeletons import find_skeleton
 from hrnet.tables import merged, nearest_names, read_table, validate
+from hrnet.training.relabelling import Relabel
 from hrnet.zoo import find_model
 from hrnet.zoo.card import Figure, ModelCard
 
@@ -36,20 +37,25 @@ class DataSource(_Table):
     Attributes:
         images: folder of the pictures, relative to `root` too; by default `images` beside the
             file, or the file's own.
+        pictures: pattern of names, such as "lspet_*": people in other pictures are left alone.
         protocol: whose boxes, see `hrnet.data.coco.read_coco`.
         orient: what the file's pixels are of pictures that their EXIF data turn: "stored", as
             COCO's tools have it, or "exif", those of the picture turned upright.
         repeat: how often an epoch takes each person.
         truncation: of its people instead of the augmentation's own, see
             `hrnet.data.batches.plan.Augmentation`.
+        relabel: how the model that training starts from mends the labels first, see
+            `hrnet.training.relabelling.corrected`.
     """
 
     file: str
     images: str | None = None
+    pictures: str | None = None
     protocol: Protocol = "official"
     orient: Orient = "stored"
     repeat: int = Field(default=1, ge=1)
     truncation: float | None = Field(default=None, ge=0, le=1)
+    relabel: Relabel | None = None
 
 
 class DataConfig(_Table):
@@ -104,7 +110,8 @@ class TrainingConfig(_Table):
         early_stopping: after so many measurements that were no better than the best before them
             training ends, and the best one's weights are the result; a run that gets to its end
             keeps the last ones. None for never.
-        precision: Lightning's name: "32-true", "bf16-mixed", "16-mixed".
+        precision: Lightning's name: "32-true", "bf16-mixed", "16-mixed". On a processor without
+            bf16 instructions "bf16-mixed" is as "32-true".
         sync_batchnorm: batch norm by the statistics of all processes' people.
         compile: let `torch.compile` make the network faster; the first steps take minutes.
         threads: CPU threads of the training process; None leaves it to PyTorch.
@@ -170,10 +177,10 @@ class TrainingConfig(_Table):
 
 class Recipe(_Table):
     """A training run. In the file, `extends` may name another recipe, of which it has all that it
-    does not say itself. `model` is the card of the model that comes out: in the file, a table with
-    a card's keys, or with `card`, the name of one, and the keys to change in it. Its `skeleton` is
-    the name of one, a TOML file, or "data": what the first source's own category describes (and
-    as long as there is no source, the card's).
+    does not say itself, but for stages. `model` is the card of the model that comes out: in the
+    file, a table with a card's keys, or with `card`, the name of one, and the keys to change in it.
+    Its `skeleton` is the name of one, a TOML file, or "data": what the first source's own category
+    describes (and as long as there is no source, the card's).
 
     Attributes:
         description: what it is for, in its first sentence, and what is to be known of it.
@@ -285,6 +292,7 @@ def _table(name: str, depth: int = 0) -> dict[str, Any]:
     if depth > 9:
         raise ConfigError(f"recipe {name} extends too many others, or itself")
     extended = _table(str(base), depth + 1)
+    extended.pop("stages", None)
     _forget_other_length(extended, table)
     return merged(extended, table)
 

@@ -24,12 +24,10 @@ import hrnet
 from hrnet.data.batches.loading import Batch, ChunkSampler, CropDataset, TrainingBatches
 from hrnet.data.batches.plan import Augmentation
 from hrnet.data.people import People, in_words
-from hrnet.data.reading import read_people
-from hrnet.errors import ConfigError, DataError
+from hrnet.errors import ConfigError
 from hrnet.evaluation.evaluate import Evaluation, evaluate, package_versions
 from hrnet.files import atomic_write, sha256_of
 from hrnet.model import PoseModel
-from hrnet.predicting.estimator import PoseEstimator
 from hrnet.tables import read_json, validate
 from hrnet.training.callbacks import (
     AtomicCheckpoints,
@@ -40,12 +38,11 @@ from hrnet.training.callbacks import (
 from hrnet.training.distributed import sync_batch_norm
 from hrnet.training.module import PoseTraining
 from hrnet.training.recipe import (
-    RECIPES,
-    DataSource,
     Recipe,
     TrainingConfig,
     augmentation_of,
 )
+from hrnet.training.sources import RecipePeople, flip_tested, images_folder, read_recipe_people
 from hrnet.training.start import load_start
 from hrnet.zoo.build import build_model, save_model
 
@@ -101,14 +98,14 @@ def train(
     """
     out = Path(out)
     _check_folder(recipe, out, resume)
-    training, measured, counts = _people(recipe)
+    people = read_recipe_people(recipe, out, device)
     model = _start(recipe)
-    trainer, steps, done = _trainer(recipe, out, training, measured, resume, device, devices, nodes)
+    trainer, steps, done = _trainer(recipe, out, people, resume, device, devices, nodes)
     if trainer.is_global_zero:
-        record = _record(recipe, training, measured, counts, steps, trainer.world_size)
+        record = _record(recipe, people, steps, trainer)
         _begin(recipe, out, record)
-        _say_people(counts, recipe.model.skeleton.mirroring, trainer)
-    _fit(trainer, recipe, model, steps, done, training, measured, last_checkpoint(out))
+        _say(people.counts, recipe, trainer)
+    _fit(trainer, recipe, model, steps, done, people, last_checkpoint(out))
     pck = _take_result(trainer, recipe, model, last_checkpoint(out), done >= steps)
     weights, evaluations = out / f"{recipe.model.name}.safetensors", {}
     if trainer.is_global_zero:
@@ -116,7 +113,7 @@ def train(
         evaluations = evaluate_weights(recipe, weights, device)
         figures = {file: evaluation.figures for file, evaluation in evaluations.items()}
         _write_json(out / "run.json", {**record, "reached": {"pck": pck, **figures}})
-    return TrainedModel(weights, pck, sum(map(len, measured)), evaluations)
+    return TrainedModel(weights, pck, sum(map(len, people.measured)), evaluations)
 
 
 def last_checkpoint(out: Path) -> Path:
@@ -148,8 +145,7 @@ def _start(recipe: Recipe) -> PoseModel:
 def _trainer(
     recipe: Recipe,
     out: Path,
-    training: list[People],
-    measured: list[People],
+    people: RecipePeople,
     resume: bool,
     device: str,
     devices: int | str,
@@ -166,13 +162,14 @@ def _trainer(
     place = _place(placement)  # an epoch's steps depend on how many processes there are
     samples_per_step = config.batch_size * config.accumulate * place.world_size
     steps = config.steps or math.ceil(
-        (config.epochs or 1) * _epoch_size(recipe, training) / samples_per_step
+        (config.epochs or 1) * people.epoch_size(recipe) / samples_per_step
     )
     done = _steps_done(last_checkpoint(out)) if resume else 0
     on_cpu = isinstance(place.accelerator, CPUAccelerator)
     trainer = pl.Trainer(
         **placement,
         **_settings(config),
+        precision=_precision(config, on_cpu),
         sync_batchnorm=config.sync_batchnorm and not on_cpu,  # ours there, see `_fit`
         max_steps=steps,
         log_every_n_steps=max(1, min(20, steps // 50)),
@@ -180,7 +177,7 @@ def _trainer(
             CSVLogger(out, name="log", version=f"from_step_{done}", flush_logs_every_n_steps=1),
             TensorBoardLogger(out, name="log", version=f"from_step_{done}"),
         ],
-        callbacks=_callbacks(recipe, out, steps, measured=bool(measured)),
+        callbacks=_callbacks(recipe, out, steps, measured=bool(people.measured)),
     )
     return trainer, steps, done
 
@@ -200,8 +197,7 @@ def _fit(
     model: PoseModel,
     steps: int,
     done: int,
-    training: list[People],
-    measured: list[People],
+    people: RecipePeople,
     checkpoint: Path,
 ) -> None:
     config = recipe.training
@@ -216,8 +212,10 @@ def _fit(
         try:
             trainer.fit(
                 PoseTraining(model, recipe.model, config, steps),
-                _training_batches(recipe, training, samples, process, processes),
-                _validation_loader(recipe, measured, process, processes) if measured else None,
+                _training_batches(recipe, people.training, samples, process, processes),
+                _validation_loader(recipe, people.measured, process, processes)
+                if people.measured
+                else None,
                 ckpt_path=str(checkpoint) if done else None,
                 weights_only=True,
             )
@@ -291,7 +289,6 @@ def _settings(config: TrainingConfig) -> dict[str, Any]:
         plugins.append(SLURMEnvironment(auto_requeue=False))  # it would not resume as we do
     return {
         "accumulate_grad_batches": config.accumulate,
-        "precision": config.precision,
         "val_check_interval": config.validate_every * config.accumulate,
         "check_val_every_n_epoch": None,
         "num_sanity_val_steps": 0,
@@ -301,6 +298,19 @@ def _settings(config: TrainingConfig) -> dict[str, Any]:
         "enable_progress_bar": False,
         "plugins": plugins,
     }
+
+
+def _precision(config: TrainingConfig, on_cpu: bool) -> Any:
+    """The recipe's, but for bf16 on a processor that can only emulate it."""
+    if on_cpu and config.precision == "bf16-mixed" and not _multiplies_bf16():
+        return "32-true"
+    return config.precision
+
+
+def _multiplies_bf16() -> bool:
+    """Whether the processor does; of one that PyTorch tells nothing of, no."""
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def _callbacks(recipe: Recipe, out: Path, steps: int, *, measured: bool) -> list[pl.Callback]:
@@ -334,12 +344,7 @@ def _callbacks(recipe: Recipe, out: Path, steps: int, *, measured: bool) -> list
 
 
 def _record(
-    recipe: Recipe,
-    training: list[People],
-    measured: list[People],
-    counts: dict[str, Any],
-    steps: int,
-    processes: int,
+    recipe: Recipe, people: RecipePeople, steps: int, trainer: pl.Trainer
 ) -> dict[str, Any]:
     """What a run depends on beside its recipe."""
     files = [*recipe.data.sources, *recipe.data.validation]
@@ -349,12 +354,16 @@ def _record(
         "python": platform.python_version(),
         "packages": package_versions(PACKAGES),
         "machine": platform.machine(),
-        "processes": processes,
+        "processes": trainer.world_size,
+        "precision": trainer.precision,
         "steps": steps,
         "seed": recipe.training.seed,
         "data": {s.file: sha256_of(Path(recipe.data.root, s.file)) for s in files},
-        "people": {"trained_on": sum(map(len, training)), "measured_on": sum(map(len, measured))},
-        "people_by_file": counts,
+        "people": {
+            "trained_on": sum(map(len, people.training)),
+            "measured_on": sum(map(len, people.measured)),
+        },
+        "people_by_file": people.counts,
     }
 
 
@@ -377,13 +386,12 @@ def evaluate_weights(recipe: Recipe, weights: Path, device: str) -> dict[str, Ev
     test; on the run's device, by Lightning's name."""
     if not recipe.data.validation:
         return {}
-    device = "cuda" if device == "gpu" else device
-    estimator = PoseEstimator(weights, device=device, flip_test=recipe.model.skeleton.mirrors)
+    estimator = flip_tested(recipe, weights, device)
     return {
         source.file: evaluate(
             estimator,
             Path(recipe.data.root, source.file),
-            images=_images(recipe, source),
+            images=images_folder(recipe, source),
             protocol=source.protocol,
             orient=source.orient,
         )
@@ -391,62 +399,17 @@ def evaluate_weights(recipe: Recipe, weights: Path, device: str) -> dict[str, Ev
     }
 
 
-def _epoch_size(recipe: Recipe, people: list[People]) -> int:
-    sources = recipe.data.sources
-    return sum(source.repeat * len(part) for source, part in zip(sources, people, strict=True))
-
-
-def _people(recipe: Recipe) -> tuple[list[People], list[People], dict[str, Any]]:
-    """Each source's people: those to train on, those to measure on; and by file how many it has,
-    with their `People.counts`. Who is held out goes by the picture, so that a file made of another
-    one's pictures does not bring them back."""
-    if not recipe.data.sources:
-        raise ConfigError(
-            "the recipe leaves it to you what to train on: give data.sources, such as "
-            "'data.sources=[{file=\"my/train.json\"}]'"
-        )
-
-    counts: dict[str, Any] = {}
-
-    def read(source: DataSource) -> People:
-        file = Path(recipe.data.root, source.file)
-        images = _images(recipe, source)
-        people = read_people(
-            file,
-            recipe.model.skeleton,
-            images,
-            protocol=source.protocol,
-            orient=source.orient,
-        )
-        counts[source.file] = people.counts()
-        return people
-
-    held_out = set()
-    if recipe.data.held_out is not None:
-        folders = json.loads((RECIPES / recipe.data.held_out).read_text())
-        held_out = {
-            Path(recipe.data.root, folder).resolve() / name
-            for folder, names in folders.items()
-            for name in names
-        }
-    training, measured = [], [read(source) for source in recipe.data.validation]
-    for source in recipe.data.sources:
-        people = read(source)
-        real = {folder: folder.resolve() for folder in {file.parent for file in people.files}}
-        held = np.array([real[f.parent] / f.name in held_out for f in people.files], dtype=bool)
-        training.append(people.select(~held))
-        if held.any():
-            measured.append(people.select(held))
-    if not any(map(len, training)):
-        files = ", ".join(f"{s.file}: {in_words(counts[s.file])}" for s in recipe.data.sources)
-        raise DataError(f"there are no people with labelled keypoints to train on in {files}")
-    return training, [people for people in measured if len(people)], counts
-
-
-def _say_people(counts: dict[str, Any], mirroring: str, trainer: pl.Trainer) -> None:
+def _say(counts: dict[str, Any], recipe: Recipe, trainer: pl.Trainer) -> None:
     """On standard error and in TensorBoard's log: how many people each file has, who is left out of
-    it, and whose boxes are made from the joints; and what mirroring does to the points."""
-    lines = [*(f"{file}: {in_words(of_file)}" for file, of_file in counts.items()), mirroring]
+    it, and whose boxes are made from the joints; what mirroring does to the points; and whether
+    another precision was chosen."""
+    lines = [f"{file}: {in_words(of_file)}" for file, of_file in counts.items()]
+    lines.append(recipe.model.skeleton.mirroring)
+    if trainer.precision != recipe.training.precision:
+        lines.append(
+            f"this processor has no bf16 instructions, without which {recipe.training.precision} "
+            f"is slower: training in {trainer.precision}"
+        )
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     console.print("\n".join(lines))
     loggers: list[Any] = trainer.loggers
@@ -454,10 +417,6 @@ def _say_people(counts: dict[str, Any], mirroring: str, trainer: pl.Trainer) -> 
         experiment = logger.experiment  # the CSV file's too, which wants its folder to be empty
         if isinstance(logger, TensorBoardLogger):
             experiment.add_text("people", "\n\n".join(lines))
-
-
-def _images(recipe: Recipe, source: DataSource) -> Path | None:
-    return None if source.images is None else Path(recipe.data.root, source.images)
 
 
 def _training_batches(

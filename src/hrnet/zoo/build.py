@@ -4,14 +4,16 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
+from hrnet.calibration import tolerances
 from hrnet.codec import HeatmapCodec
 from hrnet.errors import ConfigError
 from hrnet.files import atomic_write
 from hrnet.model import PoseModel
 from hrnet.network import HighResolutionNet, network_parts
-from hrnet.zoo.card import ModelCard, NetworkCard
+from hrnet.similarity import TYPICAL_SIGMA
+from hrnet.zoo.card import ModelCard, NetworkCard, read_card
 from hrnet.zoo.find import find_model, find_weights
 from hrnet.zoo.loading import LoadReport, load_weights
 
@@ -54,6 +56,7 @@ def build_model(
             f"{card.name} has no flip test, as its skeleton {card.skeleton.name} has no left and "
             "right, nor does it say that its points lie on the axis; leave the flip test out"
         )
+    sigmas = card.skeleton.sigmas or [TYPICAL_SIGMA] * len(card.skeleton)
     network = HighResolutionNet(num_joints=len(card.skeleton), **card.network.model_dump())
     if weights is not None:
         load_weights(network, weights)
@@ -64,6 +67,7 @@ def build_model(
         output=card.output,
         flip_shift=card.flip_shift,
         flip_test=flip_test,
+        tolerance=tolerances(sigmas, card.padding),
     )
 
 
@@ -95,6 +99,21 @@ def convert(checkpoint: str | Path, out: str | Path, *, name: str | None = None)
     report = load_weights(network, find_weights(checkpoint))
     save_model(network, card.model_copy(update={"weights": None}), out, dtype=torch.float32)
     return report
+
+
+def save_with_card(weights: Path, card: ModelCard, out: str | Path) -> None:
+    """Write a file's weights with another card: as they are where the file carries one, else in
+    float32.
+
+    Raises:
+        WeightsError: see `load_weights`.
+    """
+    if read_card(weights) is None:
+        save_model(build_model(card, weights).network, card, out, dtype=torch.float32)
+        return
+    tensors = load_file(weights)
+    with atomic_write(out) as temporary:
+        save_file(tensors, temporary, metadata={"hrnet_card": card.to_json()})
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from safetensors import SafetensorError, safe_open
 
+from hrnet.calibration import Calibration
 from hrnet.errors import WeightsError
 from hrnet.skeletons import Skeleton, load_skeleton
 from hrnet.tables import merged, validate
@@ -127,6 +128,7 @@ class ModelCard(_Table):
         trained_on: data sets.
         source: page of those who trained it.
         weights: where its weights are, or None in a weights file.
+        calibration: what makes probabilities of its output, if anybody fitted that.
     """
 
     schema_version: Literal[1] = Field(alias="schema")
@@ -143,6 +145,7 @@ class ModelCard(_Table):
     flip_shift: bool = True
     padding: float = Field(default=1.25, gt=0, lt=100)
     weights: WeightsCard | None = None
+    calibration: Calibration | None = None
     figures: tuple[Figure, ...] = ()
 
     @model_validator(mode="after")
@@ -154,6 +157,11 @@ class ModelCard(_Table):
             )
         if self.codec.kind == "udp" and self.flip_shift:
             raise ValueError("flip_shift must be false with the udp codec")
+        if self.calibration is not None and len(self.calibration.joints) != len(self.skeleton):
+            raise ValueError(
+                f"calibration has {len(self.calibration.joints)} joints and the skeleton "
+                f"{len(self.skeleton)}"
+            )
         return self
 
     @property

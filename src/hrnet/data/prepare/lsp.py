@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from hrnet.data.annotations import link_pictures, write_annotations
 from hrnet.data.mat import read_mat
-from hrnet.data.people import AREA_OF_BOX, UNLABELLED, People, extent_boxes
+from hrnet.data.people import UNLABELLED, People, extent_boxes
 from hrnet.data.prepare.content import coco_content
 from hrnet.errors import DataError
 from hrnet.images import size_and_orientation
+from hrnet.similarity import AREA_OF_BOX
 from hrnet.skeletons import load_skeleton
 
 SKELETON = "lsp14"  # whose keypoints are in the order of joints.mat
