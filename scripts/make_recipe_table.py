@@ -50,8 +50,8 @@ WholeBody, W48 had 32 people on each of eight devices, at the rate of W32 with 6
 PCK is measured on the annotations' own boxes; for the published figure, `hrnet evaluate` takes a
 detector's with `--boxes FILE`, and `--flip-test`.
 
-The packaged model's recipe has stages, the [legs](packaged-model.md) that it took; the table has the
-last one. `finetune` and `finetune_head_first` are for [points of one's own](finetuning.md).
+The packaged model's recipe has stages, the [legs](packaged-model.md) that it took; the table has
+the last one. `finetune` and `finetune_head_first` are for [points of one's own](finetuning.md).
 
 | recipe | data | input | codec | batch x devices | epochs | published |
 |---|---|---|---|---|---|---|

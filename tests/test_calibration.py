@@ -25,7 +25,7 @@ from real_data import real_data
 
 COCO = load_skeleton("coco17")
 SAMPLE = Path(hrnet.__file__).with_name("samples") / "jumping.jpg"
-WEIGHTS = {"similarity": 0.8, "peak": 0.3, "border": -1.0, "size": 0.5}
+WEIGHTS = {"similarity": 0.8, "peak": 0.3, "peak_squared": -0.4, "size": 0.5, "person": 1.0}
 
 
 def gaussian(x, y, sigma, size=(40, 32)):
@@ -76,22 +76,19 @@ def test_tolerances_are_those_of_oks():
 
 
 def test_evidence():
-    points = np.array([[[64.0, 80.0, 1.0, 0.5], [3.0, 80.0, 0.1, 0.9], [64.0, 156.5, 0.0, 1.0]]])
-    found = evidence(points, (128, 160), np.array([0.25]))
-    size = math.log(0.5)
-    expected = [
-        [0, 0, 0, size],
-        [math.log(9), math.log(0.1), 1, size],
-        [math.log(0.9999 / 0.0001), math.log(1e-3), 1, size],
-    ]
-    np.testing.assert_allclose(found[0], expected, atol=1e-9)
+    points = np.array([[[64, 80, 1, 0.5], [3, 80, 0.1, 0.9], [64, 157, 0, 1]]], np.float32)
+    found = evidence(points, np.array([0.25]))
+    logits = [0, math.log(9), math.log(0.9999 / 0.0001)]
+    peaks = [0, math.log(0.1), math.log(1e-3)]
+    size, person = math.log(0.5), sum(logits) / 3
+    expected = [[a, b, b * b, size, person] for a, b in zip(logits, peaks, strict=True)]
+    np.testing.assert_allclose(found[0], expected, rtol=1e-5)
 
 
 def planted(people=4000, seed=0):
     """Evidence of 5 joints, which of them were found by a known calibration, and that one."""
     rng = np.random.default_rng(seed)
-    known = rng.normal(size=(people, 5, 4)) * [1, 0.5, 1, 0.3]
-    known[..., 2] = known[..., 2] > 1
+    known = rng.normal(size=(people, 5, 5)) * [1, 0.5, 0.5, 0.3, 0.3]
     truth = Calibration(**WEIGHTS, joints=(-1.0, 0.0, 0.5, 1.0, 2.0))
     found = rng.uniform(size=(people, 5)) < truth.probability(known)
     return known, found, truth

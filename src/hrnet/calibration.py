@@ -6,9 +6,12 @@ which the joint's term exp(-d^2 / (2 area (2 sigma)^2)) is 0.5, d = 2 sigma sqrt
 person's area in square pixels and the skeleton's sigmas. For a person of 100 x 200 pixels these are
 6 pixels for an eye and 26 for a hip.
 
-The probability is a logistic function of four pieces of evidence, with a constant for each joint
+The probability is a logistic function of five pieces of evidence, with a constant for each joint
 (Platt, *Probabilistic Outputs for Support Vector Machines*, 1999, with more than one input). Fitted
 on labelled people, it keeps their number of found joints, whatever the network.
+
+What was tried beside these, on the packaged model: whether the location is at the crop's border
+tells nothing more; without the peak's square, joints of 0.6 to 0.7 were found less often than that.
 """
 
 from collections.abc import Sequence
@@ -22,8 +25,7 @@ from hrnet.similarity import AREA_OF_BOX
 
 Float = NDArray[np.float64]
 
-EVIDENCE = ("similarity", "peak", "border", "size")
-BORDER = 4.0  # pixels of the crop: a cell of the heatmap
+EVIDENCE = ("similarity", "peak", "peak_squared", "size", "person")
 RIDGE = 1.0  # on standardised weights: as weak as one joint among thousands
 LIMIT = 12.0  # of the logit
 
@@ -32,7 +34,7 @@ class Calibration(BaseModel):
     """A logistic function of a joint's `evidence`, in a model's card.
 
     Attributes:
-        similarity, peak, border, size: weights of the evidence of that name.
+        similarity, peak, peak_squared, size, person: weights of the evidence of that name.
         joints: (K,) constants.
         fitted_on: which people, in words.
     """
@@ -41,8 +43,9 @@ class Calibration(BaseModel):
 
     similarity: float = Field(allow_inf_nan=False)
     peak: float = Field(allow_inf_nan=False)
-    border: float = Field(allow_inf_nan=False)
+    peak_squared: float = Field(allow_inf_nan=False)
     size: float = Field(allow_inf_nan=False)
+    person: float = Field(allow_inf_nan=False)
     joints: tuple[float, ...]
     fitted_on: str = ""
 
@@ -53,7 +56,7 @@ class Calibration(BaseModel):
         return self
 
     def probability(self, evidence: Float) -> Float:
-        """(P, K) from 0 to 1, of `evidence` (P, K, 4)."""
+        """(P, K) from 0 to 1, of `evidence` (P, K, 5)."""
         weights = [getattr(self, name) for name in EVIDENCE]
         logit = evidence @ np.array(weights) + np.array(self.joints)
         return 1 / (1 + np.exp(-np.clip(logit, -LIMIT, LIMIT)))
@@ -66,32 +69,23 @@ def tolerances(sigmas: Sequence[float], padding: float) -> list[float]:
     return [2 * sigma * AREA_OF_BOX**0.5 / padding for sigma in sigmas]
 
 
-def evidence(points: NDArray[np.float32], input_size: tuple[int, int], box_shares: Float) -> Float:
+def evidence(points: NDArray[np.float32], box_shares: Float) -> Float:
     """What is known of each joint that tells whether it is found.
 
     Args:
         points: (P, K, 4) as a `PoseModel` gives them: x, y in crop pixels, score, similarity.
-        input_size: (width, height) of the crop.
         box_shares: (P,) of the crop's area the part that the person's box covers.
 
     Returns:
-        (P, K, 4): logit of the similarity, logarithm of the score, whether the location is at the
-        crop's border (0 or 1), logarithm of the root of the box's share.
+        (P, K, 5): logit of the similarity, logarithm of the score and its square, logarithm of the
+        root of the box's share, and the mean of the person's logits.
     """
-    x, y, score, similarity = np.moveaxis(points.astype(np.float64), -1, 0)
-    share = similarity.clip(1e-4, 1 - 1e-4)
-    width, height = input_size
-    at_border = (np.minimum(x, width - 1 - x) < BORDER) | (np.minimum(y, height - 1 - y) < BORDER)
-    size = 0.5 * np.log(np.clip(box_shares, 1e-4, None))
-    return np.stack(
-        [
-            np.log(share / (1 - share)),
-            np.log(score.clip(1e-3, 10)),
-            at_border.astype(np.float64),
-            np.broadcast_to(size[:, None], x.shape),
-        ],
-        axis=-1,
-    )
+    share = points[..., 3].astype(np.float64).clip(1e-4, 1 - 1e-4)
+    similarity = np.log(share / (1 - share))
+    peak = np.log(points[..., 2].astype(np.float64).clip(1e-3, 10))
+    size = 0.5 * np.log(box_shares.clip(1e-4))[:, None]
+    person = similarity.mean(axis=1, keepdims=True)
+    return np.stack(np.broadcast_arrays(similarity, peak, peak**2, size, person), axis=-1)
 
 
 def fit(
@@ -103,7 +97,7 @@ def fit(
     has a constant, and one that nobody has the others' mean.
 
     Args:
-        evidence: (P, K, 4).
+        evidence: (P, K, 5).
         found: (P, K) which joints were found.
         counted: (P, K) which have a label.
         fitted_on: which people, in words.

@@ -295,9 +295,20 @@ class Poses:
 
     def draw(self, image: NDArray[np.uint8], *, threshold: float = 0.2) -> NDArray[np.uint8]:
         """A copy of the picture (H, W, 3) uint8 RGB with the joints whose probability, or where
-        there is none whose score, is at least `threshold`, and the limbs between them."""
-        sure = self.scores if self.probability is None else self.probability
-        return draw_poses(image, self.keypoints, sure, self.skeleton, threshold=threshold)
+        there is none whose score, is at least `threshold`, and the limbs between them. What is
+        less probable than not is a ring."""
+        if self.probability is None:
+            return draw_poses(
+                image, self.keypoints, self.scores, self.skeleton, threshold=threshold
+            )
+        return draw_poses(
+            image,
+            self.keypoints,
+            self.probability,
+            self.skeleton,
+            threshold=threshold,
+            hollow=self.probability < 0.5,
+        )
 
 
 def rescore(scores: ArrayLike, box_scores: ArrayLike) -> NDArray[np.float32]:

@@ -265,7 +265,7 @@ class PoseEstimator:
         # Of the crop's area; what the matrix takes a pixel to is its determinant's part of it.
         box_areas = np.prod(seen.boxes[:, 2:] - seen.boxes[:, :2], axis=1)
         shares = box_areas * np.abs(np.linalg.det(seen.matrices[..., :2])) / (width * height)
-        known = evidence(points, self.card.input_size, shares)
+        known = evidence(points, shares)
         calibration = self.card.calibration
         poses = Poses(
             keypoints=keypoints.astype(np.float32),
