@@ -40,7 +40,7 @@ def coco(*rows):
         (["val/a.jpg", "a.jpg"], ["val/a.jpg", None]),  # the longest
         (["al/a.jpg", ".jpg", "val"], [None, None]),  # not the end of a name
         (["./val/a.jpg", "val//b.jpg"], ["./val/a.jpg", "val//b.jpg"]),
-        ([A, "/val/b.jpg"], [A, None]),
+        ([A, "/val/b.jpg"], [A, "/val/b.jpg"]),
     ],
 )
 def test_a_name_is_a_path_or_the_end_of_one(names, expected):
@@ -233,7 +233,9 @@ def test_predict_and_evaluate_take_the_same_boxes_of_one_file(tmp_path, monkeypa
     seen = []
     monkeypatch.setattr(
         "hrnet.evaluation.predictions._predict",
-        lambda _, boxes, *rest: seen.append(boxes) or (np.zeros((2, 1, 3)), np.ones(2)),
+        lambda _, boxes, *rest: (
+            seen.append(boxes) or {"keypoints": np.zeros((2, 1, 3)), "scores": np.ones(2)}
+        ),
     )
     card = SimpleNamespace(input_size=(96, 128))
     estimator = SimpleNamespace(card=card, padding=1.25)
@@ -241,3 +243,22 @@ def test_predict_and_evaluate_take_the_same_boxes_of_one_file(tmp_path, monkeypa
     ((_, by_evaluate),) = seen[0]
     np.testing.assert_array_equal(by_evaluate, by_predict)
     assert found.passed_over == {"empty": 1, "of another category": 1}
+
+
+@pytest.mark.parametrize(
+    "name", ["sub\\a b.jpg", "SUB/A b.JPG", "sub/a%20b.jpg", "./sub/a b.jpg", "sub//a b.jpg"]
+)
+def test_names_are_spelled_as_tools_do(boxes, name):
+    read = boxes({name: [FIRST]}, "/x/sub/a b.jpg")
+    assert np.array_equal(read.of("/x/sub/a b.jpg"), [FIRST])
+
+
+def test_the_name_as_it_is_goes_before_others_and_two_others_are_refused(boxes):
+    both = {"A.jpg": [FIRST], "a.jpg": [SECOND]}
+    assert np.array_equal(boxes(both, "/x/a.jpg").of("/x/a.jpg"), [SECOND])
+    one = boxes({"a.jpg": [FIRST]}, "/x/a.jpg", "/x/A.jpg")
+    assert np.array_equal(one.of("/x/a.jpg"), [FIRST])
+    with pytest.raises(BoxError, match="no boxes for it"):
+        one.of("/x/A.jpg")
+    with pytest.raises(BoxError, match=r"/x/a.JPG may be meant by A.jpg or a.jpg"):
+        boxes(both, "/x/a.JPG")

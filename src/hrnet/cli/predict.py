@@ -118,7 +118,7 @@ def predict(
     hidden = quiet or len(found) == 1 or not errors.is_terminal
     if given is not None and given.passed_over:
         errors.print(f"{boxes}: passed over {passed_over_in_words(given.passed_over)}")
-    count = _Count(of=len(found))
+    count = _Count()
     at_kill = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
         with Progress(console=errors, disable=hidden, transient=True) as progress:
@@ -134,7 +134,9 @@ def predict(
                     print(json.dumps(done.answer, allow_nan=False), flush=True)
                 progress.advance(task)
     except KeyboardInterrupt:
-        errors.print(f"interrupted; {count.interrupted()}")
+        written = sum(map(outputs.is_done, found))  # a last one may be written and not counted
+        so_far = f"{_plural(written, 'picture', 'pictures')} of {len(found)} are done"
+        errors.print(f"interrupted; {so_far}; to go on, repeat the command with --resume")
         raise typer.Exit(INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGTERM, at_kill)
@@ -154,7 +156,6 @@ def predict(
 class _Count:
     """How many pictures came to what."""
 
-    of: int
     done: int = 0
     people: int = 0
     earlier: int = 0
@@ -168,10 +169,6 @@ class _Count:
         else:
             self.done += 1
             self.people += len(done.answer["people"])
-
-    def interrupted(self) -> str:
-        so_far = _plural(self.earlier + self.done, "picture", "pictures")
-        return f"{so_far} of {self.of} are done; to go on, repeat the command with --resume"
 
     def summary(self, out: Path) -> str:
         people, pictures = (self.people, "person", "people"), (self.done, "picture", "pictures")

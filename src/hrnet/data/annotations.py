@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hrnet.errors import ConfigError, DataError
 from hrnet.files import atomic_write
+from hrnet.images.finding import find_pictures
 from hrnet.tables import read_json
 
 Entry = dict[str, Any]
@@ -78,6 +80,74 @@ def pictures_folder(file: Path, images: str | Path | None = None) -> Path:
         return Path(images)
     beside = file.parent / "images"
     return beside if beside.is_dir() else file.parent
+
+
+@dataclass(frozen=True)
+class Located:
+    """An annotation file's pictures, found.
+
+    Attributes:
+        folder: that all of them are below.
+        images: the file's entries, with `file_name` the path below the folder; one of a picture
+            that was not found has the name that it had.
+        how: how many were found in another way than by their path, by the way.
+        refused: by position, why a picture that might be meant is not taken.
+    """
+
+    folder: Path
+    images: list[Entry]
+    how: dict[str, int]
+    refused: dict[int, str]
+
+
+def locate_pictures(
+    file: Path, entries: list[Entry], images: str | Path | None = None, *, refuse: bool = True
+) -> Located:
+    """Find the pictures of an annotation file's `images`.
+
+    A name is the path below `pictures_folder`, or is looked up, see `hrnet.images.finding`: below
+    `images`, or else below the file's own folder and, of a file in a folder `annotations`, below
+    that one's.
+
+    Args:
+        entries: whatever they hold; a name that is no text stays.
+        images: the folder of the pictures.
+        refuse: raise an error where a picture that might be meant is not taken.
+
+    Raises:
+        DataError: a name fits several pictures, or one of another size, or another name's.
+    """
+    folder = pictures_folder(file, images)
+    trees = [folder] if images is not None else _trees(file)
+    named = [i for i, entry in enumerate(entries) if isinstance(entry.get("file_name"), str)]
+    names = [entries[i]["file_name"] for i in named]
+    found = find_pictures(
+        names, folder, trees=trees, sizes=[_listed_size(entries[i]) for i in named]
+    )
+    refused = {named[i]: why for i, why in found.refused.items()}
+    if refused and refuse:
+        raise DataError(
+            f"{file}: {next(iter(refused.values()))}; give the folder of the pictures, or put "
+            "their paths into the file"
+        )
+    if not found.how:  # the usual case, in which nothing changes
+        return Located(folder, entries, {}, refused)
+    root = Path(os.path.commonpath([folder.absolute(), *(tree.absolute() for tree in trees)]))
+    located = list(entries)
+    for i, name, path in zip(named, names, found.paths, strict=True):
+        below = os.path.relpath((path or folder / name).absolute(), root)
+        located[i] = {**entries[i], "file_name": Path(below).as_posix()}
+    return Located(root, located, dict(found.how), refused)
+
+
+def _trees(file: Path) -> list[Path]:
+    own = file.absolute().parent
+    return [own, own.parent] if own.name.casefold() in ("annotations", "labels") else [own]
+
+
+def _listed_size(entry: Entry) -> tuple[int, int] | None:
+    width, height = entry.get("width"), entry.get("height")
+    return (width, height) if isinstance(width, int) and isinstance(height, int) else None
 
 
 def link_pictures(out: Path, folders: Mapping[Path, str]) -> dict[Path, str]:

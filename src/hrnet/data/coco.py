@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.annotations import keypoint_names, pictures_folder, used_categories
+from hrnet.data.annotations import keypoint_names, locate_pictures, used_categories
 from hrnet.data.people import (
     CROWD,
     EMPTY,
@@ -72,9 +72,10 @@ def read_coco(
             keypoints of the skeleton; or a number of a person is none or an id no whole number.
     """
     file = Path(file)
-    folder = pictures_folder(file, images)
     content = read_json(file, "annotation file")
     try:
+        located = locate_pictures(file, content["images"], images)
+        folder, content = located.folder, {**content, "images": located.images}
         # Without categories the skeleton says what the keypoints are.
         names = keypoint_names(content) if content.get("categories") or skeleton is None else []
         rows, left_out = _rows(content, file, skeleton, protocol)
@@ -95,6 +96,7 @@ def read_coco(
             box_faults=np.array(faults, dtype=np.str_),
             left_out=dict(left_out),
             head_sizes=_head_sizes(annotations),
+            pictures_found=located.how,
         )
         # Machine-made labels (WholeBody's hands and faces) have a confidence in the place of v.
         v = people.keypoints[..., 2]
@@ -127,10 +129,10 @@ def pictures_and_categories(
         DataError: the file is missing, not JSON, or lists none.
     """
     file = Path(file)
-    folder = pictures_folder(file, images)
     content = read_json(file, "annotation file")
     try:
-        pictures = {int(p["id"]): folder / p["file_name"] for p in content["images"]}
+        located = locate_pictures(file, content["images"], images)
+        pictures = {int(p["id"]): located.folder / p["file_name"] for p in located.images}
         return pictures, {int(category["id"]) for category in content["categories"]}
     except MALFORMED as error:
         raise DataError(

@@ -8,7 +8,7 @@ from typing import Any
 from hrnet.data.annotations import (
     Entry,
     link_pictures,
-    pictures_folder,
+    locate_pictures,
     read_annotations,
     write_annotations,
 )
@@ -53,11 +53,9 @@ def merge(
         ConfigError: a name to rename that no file has, or that is to become none of the skeleton's.
     """
     paths, out = [Path(file) for file in files], Path(out)
-    folders = [pictures_folder(path) for path in paths]
-    if images is not None:
-        folders = [Path(folder) for folder in images]
-    if len(folders) != len(paths):
-        raise ConfigError(f"{len(folders)} folders of pictures for {len(paths)} files")
+    given: Sequence[str | Path | None] = [None] * len(paths) if images is None else images
+    if len(given) != len(paths):
+        raise ConfigError(f"{len(given)} folders of pictures for {len(paths)} files")
     if out.resolve() in {path.resolve() for path in paths}:
         raise ConfigError(f"{out} is one of the files to merge; give another one to write")
     rename = rename or {}
@@ -65,7 +63,12 @@ def merge(
         if new not in skeleton.keypoints:
             hint = nearest_names(new, skeleton.keypoints)
             raise ConfigError(f"skeleton {skeleton.name} has no keypoint {new!r}{hint}")
-    contents = [read_annotations(path) for path in paths]
+    contents, folders = [], []
+    for path, folder in zip(paths, given, strict=True):
+        content = read_annotations(path)
+        located = locate_pictures(path, content["images"], folder)
+        contents.append({**content, "images": located.images})
+        folders.append(located.folder)
     known = {name for content in contents for c in content["categories"] for name in _names(c)}
     for old in rename:
         if old not in known:

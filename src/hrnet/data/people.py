@@ -48,6 +48,8 @@ class People:
         box_faults: (P,) what keeps the file's own box of each from being used, so that `boxes` has
             one made from the joints; "" where it is the file's own.
         left_out: how many of the file's people are not here, by reason, whoever is selected.
+        pictures_found: how many of the file's pictures were found in another way than by their
+            path, by the way.
         head_sizes: (P,) float64 length of each person's head in pixels by which PCKh is measured,
             or None where the file has none.
         orient: whether pixels are those of the pictures as stored, or turned upright by their EXIF
@@ -64,6 +66,7 @@ class People:
     box_faults: NDArray[np.str_]
     left_out: dict[str, int] = field(default_factory=dict)
     head_sizes: NDArray[np.float64] | None = None
+    pictures_found: dict[str, int] = field(default_factory=dict)
     orient: Orient = "stored"
 
     def __len__(self) -> int:
@@ -86,9 +89,11 @@ class People:
 
     def counts(self) -> dict[str, Any]:
         """For reports: how many `people` there are, how many are `left_out` and how many have a
-        `box_from_joints`, these by reason."""
+        `box_from_joints`, these by reason; and, where there are any, the `pictures_found` in
+        another way than by their path."""
         faults = Counter(self.box_faults[self.box_faults != ""].tolist())
-        return {"people": len(self), "left_out": self.left_out, "box_from_joints": dict(faults)}
+        counts = {"people": len(self), "left_out": self.left_out, "box_from_joints": dict(faults)}
+        return counts | ({"pictures_found": self.pictures_found} if self.pictures_found else {})
 
     def of_skeleton(self, skeleton: Skeleton, where: object) -> "People":
         """These people with the skeleton's keypoints, in its order. What the file has beyond them
@@ -125,6 +130,7 @@ def in_words(counts: Mapping[str, Any]) -> str:
     for key, what in (
         ("left_out", "left out"),
         ("box_from_joints", "box from the joints"),
+        ("pictures_found", "pictures"),
         ("relabelled", "relabelled"),
     ):
         if counts.get(key):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hrnet.data.annotations import (
     link_pictures,
-    pictures_folder,
+    locate_pictures,
     read_annotations,
     write_annotations,
 )
@@ -46,8 +46,9 @@ def split(
     if len({path.resolve() for path in (file, *parts)}) < 3:
         raise ConfigError("the file to split and the two to write must be three different files")
     content = read_annotations(file)
+    located = locate_pictures(file, content["images"], images)
+    folder, content["images"] = located.folder, located.images
     chosen = _choose(file, content["images"], fraction, seed)
-    folder = pictures_folder(file, images)
     name = file.absolute().parent.name
     write_annotations(
         {

@@ -4,7 +4,7 @@ import csv
 import os
 import posixpath
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from hrnet.detection.coco_detections import Box, read_detections
 from hrnet.errors import BoxError, DataError
+from hrnet.images.finding import same_name
 from hrnet.tables import MALFORMED, read_json
 
 CSV_COLUMNS = ["name", "x1", "y1", "x2", "y2", "score"]
@@ -33,7 +34,7 @@ class BoxesFile:
     upright: what somebody measures is what is on the screen.
 
     A name is a picture's path or the end of one: `a.jpg`, `val/a.jpg`. The longest that fits
-    counts.
+    counts; see `match_names`.
 
     Args:
         file: the file; .csv is CSV, any other name JSON.
@@ -175,18 +176,34 @@ def _compact(boxes: Any) -> Any:
 def match_names(names: Collection[str], pictures: Iterable[str]) -> dict[str, str]:
     """For each picture (absolute path or URL) the longest of `names` that is the end of it.
 
-    Names are compared as they are read: `./a.jpg` is `a.jpg`, and an accented letter may be one
-    character or two.
+    `./a.jpg` is `a.jpg`, and an accented letter may be one character or two. A picture that no name
+    fits in this way has the one that fits with slashes, percent signs and case made alike.
+
+    Raises:
+        BoxError: several names fit a picture in this second way.
     """
     known = {_plain(name): name for name in names}
     matches: dict[str, str] = {}
+    others: list[str] = []
     for picture in pictures:
         plain = _plain(picture)
         parts = plain.split("/")
         ends = (plain, *("/".join(parts[i:]) for i in range(1, len(parts))))
         found = next((end for end in ends if end in known), None)
-        if found is not None:
+        if found is None:
+            others.append(picture)
+        else:
             matches[picture] = known[found]
+    spelled: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+    for name in set(names).difference(matches.values()) if others else ():
+        spelled[same_name(name)].append(name)
+    for picture in others:
+        same = same_name(_plain(picture))
+        alike = next((spelled[same[i:]] for i in range(len(same)) if same[i:] in spelled), [])
+        if len(alike) > 1:
+            raise BoxError(f"{picture} may be meant by {' or '.join(sorted(alike)[:3])}")
+        if alike:
+            matches[picture] = alike[0]
     return matches
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hrnet.data.annotations import Entry, pictures_folder, read_annotations, used_categories
+from hrnet.data.annotations import Entry, locate_pictures, read_annotations, used_categories
 from hrnet.data.check.findings import FAULTS, NOTES, Finding, Found, entry_id, whole_number
 from hrnet.data.check.people import check_people
 from hrnet.data.people import Orient
@@ -97,11 +97,16 @@ def check(
         DataError: the file is no annotation file with keypoints.
     """
     file = Path(file)
-    folder = pictures_folder(file, images)
     content = read_annotations(file)
     if not any("keypoints" in entry for entry in content["annotations"]):
         raise DataError(f"{file} has no keypoints: none of its annotations has any")
     found = Found()
+    located = locate_pictures(file, content["images"], images, refuse=False)
+    folder, content["images"] = located.folder, located.images
+    for position, why in located.refused.items():
+        found.add("unclear_picture", content["images"][position].get("id"), why)
+    for way, count in located.how.items():
+        found.add("named_otherwise", way, f"{count} pictures")
     sizes = _check_pictures(content["images"], folder, orient, found, progress)
     categories = used_categories(content)
     if skeleton is None and categories:

@@ -15,6 +15,7 @@ FAULTS = {
     "duplicate_file_name": "pictures with the file of another one",
     "bad_picture_entry": "pictures without a file_name, or a width and height of at least 1",
     "missing_picture": "pictures whose file is not there",
+    "unclear_picture": "pictures whose name might be that of one file or another",
     "broken_picture": "pictures whose file is no whole picture",
     "orientation": "pictures that their EXIF data turn, and whose labels may be of the picture "
     'turned upright (orient = "exif"), as many tools show it, or of the stored pixels ("stored"); '
@@ -52,6 +53,7 @@ NOTES = {
     "trained on",
     "nobody_labelled": "people without a labelled joint; training leaves them out",
     "no_area": "people without an area, for which evaluation takes 0.53 of the box's",
+    "named_otherwise": "pictures found in another way than by their path",
     "turned_picture": "pictures that their EXIF data turn, and how their labels are taken",
     "crowd": "crowds (iscrowd = 1), which training leaves out; they are not checked further",
     "picture_without_people": "pictures without people",
