@@ -208,6 +208,8 @@ def test_any_model_is_calibrated_by_one_command(lsp, tmp_path):
     before, after = (hrnet.PoseEstimator(f, device="cpu")(SAMPLE) for f in (plain, out))
     assert np.array_equal(before.keypoints, after.keypoints)  # the weights are the same
     assert (after.probability > 0.5).all()  # a man seen whole
+    other = hrnet.PoseEstimator(out, weights=plain, device="cpu")  # may be any weights
+    assert other(SAMPLE).probability is None
     report = tmp_path / "report"
     arguments[4] = str(out)
     result = CliRunner().invoke(app, [*arguments, "--out", str(report)])

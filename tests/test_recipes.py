@@ -47,7 +47,10 @@ def test_a_recipe_is_of_the_card_s_model_and_for_its_figures(name):
     assert recipe.published == card.figures
     nothing_measured = {
         key: type(card).model_fields[key].default
-        for key in ("description", "trained_on", "licence", "source", "weights", "figures")
+        for key in (
+            *("description", "trained_on", "licence", "source", "weights", "figures"),
+            "calibration",
+        )
     }
     assert recipe.model == card.model_copy(update=nothing_measured)
     assert recipe.model.codec.sigma == (3 if card.input_size == (288, 384) else 2)
@@ -316,3 +319,11 @@ def test_a_source_may_have_truncation_of_its_own():
 def test_augmentation_out_of_bounds_is_refused(change):
     with pytest.raises(ConfigError, match=rf"augmentation\.{change.partition('=')[0]}: input sho"):
         load_recipe("hrnet_w32_coco_256x192", [f"augmentation.{change}"])
+
+
+def test_what_is_trained_anew_has_no_probabilities_until_they_are_fitted():
+    """A card's calibration is of its weights, and of as many joints as its skeleton has."""
+    found = find_model(PACKAGED).card.calibration
+    assert found is not None
+    assert load_recipe(PACKAGED).model.calibration is None
+    assert load_recipe("finetune", ["model.skeleton=lsp14"]).model.calibration is None

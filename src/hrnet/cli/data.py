@@ -8,7 +8,7 @@ import typer
 
 from hrnet.cli.console import console, progress_bar
 
-data = typer.Typer(help="Check, prepare, split and merge data sets.", no_args_is_help=True)
+data = typer.Typer(help="Check, fix, prepare, split and merge data sets.", no_args_is_help=True)
 
 SHOWN = 5  # ids of each kind of fault
 
@@ -156,6 +156,23 @@ def prepare(
     run = {"lsp": prepare_lsp, "coco": prepare_coco, "mpii": prepare_mpii}[name]
     for file, counts in run(source, out).items():
         typer.echo(f"{file}: {in_words(counts)}")
+
+
+@data.command()
+def fix(
+    file: Annotated[Path, typer.Argument(help="Annotation file in COCO's keypoint format.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The mended one.")],
+    images: Images = None,
+) -> None:
+    """Mend what there is one way to mend; what is left, check says."""
+    from hrnet.data.fix import FIXES
+    from hrnet.data.fix import fix as run
+
+    made = run(file, out, images)
+    for what in FIXES:
+        if made[what]:
+            typer.echo(f"{made[what]:7}  {what}")
+    typer.echo(f"{out}: written; hrnet data check {out} says what is left")
 
 
 @data.command()

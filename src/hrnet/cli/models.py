@@ -74,6 +74,9 @@ def show(name: Annotated[str, typer.Argument(help="A model's name, or a weights 
         "codec": f"{codec.kind}, sigma {codec.sigma:g} cells"
         + (f", blur of {codec.blur_kernel} cells" if codec.kind != "plain" else ""),
         "flip test": flip,
+        "probabilities": ""
+        if card.calibration is None
+        else f"fitted on {card.calibration.fitted_on}",
         "trained on": card.trained_on,
         "by": card.source,
         "licence": card.licence,

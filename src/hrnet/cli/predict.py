@@ -55,7 +55,12 @@ def predict(
             help="Some of json, image, crops (for each picture), coco, csv (one file for all)."
         ),
     ] = "json,image",
-    threshold: Annotated[float, typer.Option(help="Joints that score less are not drawn.")] = 0.2,
+    threshold: Annotated[
+        float,
+        typer.Option(
+            help="Joints less probable, or without probabilities of a lower score, are not drawn."
+        ),
+    ] = 0.2,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an interrupted run into OUT stopped.")
     ] = False,

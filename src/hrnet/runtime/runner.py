@@ -40,10 +40,12 @@ def load_runner(
         DownloadError: the weights cannot be fetched.
     """
     found = find_model(model)
-    file = found.weights(weights)
+    file, card = found.weights(weights), found.card
+    if weights != "default":  # probabilities were fitted on the model's own
+        card = card.model_copy(update={"calibration": None})
     # Here alone PyTorch is loaded, if the model is one for it.
     from hrnet.runtime.torch_session import TorchSession
     from hrnet.zoo.build import build_model
 
-    pose_model = build_model(found.card, file, flip_test=flip_test)
-    return PoseRunner(found.card, file, TorchSession(pose_model, device))
+    pose_model = build_model(card, file, flip_test=flip_test)
+    return PoseRunner(card, file, TorchSession(pose_model, device))

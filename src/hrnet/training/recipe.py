@@ -268,7 +268,7 @@ def _resolve(table: dict[str, Any], name: str, overrides: list[str]) -> Recipe:
         keys = [override.partition("=")[0] for override in overrides]
         if name == model["card"] and not any(map(_OTHER_MODEL.fullmatch, keys)):
             table["published"] = figures
-        for key in ("description", "trained_on", "licence", "source", "weights"):
+        for key in ("description", "trained_on", "licence", "source", "weights", "calibration"):
             base.pop(key, None)  # true of the published model, not of what this run will make
         if "skeleton" in changes:
             base.pop("skeleton")  # another one replaces it whole
