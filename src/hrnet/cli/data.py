@@ -176,6 +176,26 @@ def fix(
 
 
 @data.command()
+def sigmas(
+    files: Annotated[
+        list[Path], typer.Argument(help="Annotation files: the same people, labelled by several.")
+    ],
+    images: Images = None,
+) -> None:
+    """Measure how far labels of the same joints are apart: sigmas for a skeleton's TOML file."""
+    from hrnet.data.sigmas import FEW, measure_sigmas
+
+    spread = measure_sigmas(files, images)
+    names = spread.skeleton.keypoints
+    typer.echo(f"{spread.people} people were labelled by several, {spread.alone} by one")
+    for name, sigma, count in zip(names, spread.sigmas, spread.joints, strict=True):
+        few = "  too few to know" if count < FEW else ""
+        typer.echo(f"  {name:<24} {sigma:.4f}  {count:6} joints{few}")
+    if spread.joints.all():
+        typer.echo(f"sigmas = [{', '.join(f'{sigma:.4f}' for sigma in spread.sigmas)}]")
+
+
+@data.command()
 def split(
     file: Annotated[Path, typer.Argument(help="Annotation file in COCO's keypoint format.")],
     first: Annotated[Path, typer.Argument(metavar="OUT1", help="Gets most pictures.")],
