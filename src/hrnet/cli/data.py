@@ -134,28 +134,70 @@ def _crop_settings(name: str, file: Path) -> dict[str, Any]:
 
 
 class Published(StrEnum):
-    """Data sets that come in a form of their own."""
+    """Data sets that come in a form of their own, and such forms of tools."""
 
     lsp = "lsp"
     coco = "coco"
     mpii = "mpii"
+    yolo = "yolo"
 
 
 @data.command()
 def prepare(
-    name: Annotated[Published, typer.Argument(help="Leeds Sports Pose, COCO 2017 or MPII.")],
-    source: Annotated[Path, typer.Argument(help="Folder that it was unpacked to.")],
+    name: Annotated[
+        Published, typer.Argument(help="Leeds Sports Pose, COCO 2017, MPII; or YOLO-pose's form.")
+    ],
+    source: Annotated[Path, typer.Argument(help="Folder that it was unpacked or exported to.")],
     out: Annotated[Path, typer.Argument(help="Folder for the annotation files.")],
+    skeleton: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE.toml", help="What a tool's points are. [default: it says]"),
+    ] = None,
 ) -> None:
-    """Bring a data set as published into the form to train on. Pictures are linked, not copied."""
+    """Bring what its makers publish, or a tool exports, into the form to train on. Pictures are
+    linked, not copied."""
+    from hrnet.data.coco import read_coco
     from hrnet.data.people import in_words
     from hrnet.data.prepare.coco2017 import prepare_coco
     from hrnet.data.prepare.lsp import prepare_lsp
     from hrnet.data.prepare.mpii import prepare_mpii
+    from hrnet.data.tools.yolo import prepare_yolo
+    from hrnet.errors import ConfigError
+    from hrnet.skeletons import find_skeleton
 
+    if name is Published.yolo:
+        points = None if skeleton is None else find_skeleton(skeleton)
+        for file, guessed in prepare_yolo(source, out, points).items():
+            typer.echo(f"{file}: {in_words(read_coco(file).counts())}")
+            for what in guessed:
+                typer.echo(f"  taken for granted: {what}")
+        typer.echo(f"{out / 'skeleton.toml'}: look it over")
+        return
+    if skeleton is not None:
+        raise ConfigError(f"--skeleton is for a tool's form; {name.value} has its own")
     run = {"lsp": prepare_lsp, "coco": prepare_coco, "mpii": prepare_mpii}[name]
     for file, counts in run(source, out).items():
         typer.echo(f"{file}: {in_words(counts)}")
+
+
+class Tool(StrEnum):
+    """Whose form to write."""
+
+    yolo = "yolo"
+
+
+@data.command()
+def export(
+    tool: Annotated[Tool, typer.Argument(help="YOLO-pose's form.")],
+    file: Annotated[Path, typer.Argument(help="Annotation file in COCO's keypoint format.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    images: Images = None,
+) -> None:
+    """Write a data set as another tool has it. Pictures are linked, not copied."""
+    from hrnet.data.tools.yolo import export_yolo
+
+    people = {Tool.yolo: export_yolo}[tool](file, out, images)
+    typer.echo(f"{out}: {people} people")
 
 
 @data.command()

@@ -1,0 +1,1 @@
+"""Labelling tools' own formats, both ways: one file a tool."""

@@ -1,0 +1,148 @@
+"""Labelling tools' own formats: to COCO's and back."""
+
+import shutil
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from hrnet.cli import app
+from hrnet.data.coco import read_coco
+from hrnet.data.tools.yolo import export_yolo, prepare_yolo
+from hrnet.errors import ConfigError, DataError
+from hrnet.skeletons import find_skeleton, load_skeleton
+from planted import COCO, data_set, tagged, write
+
+
+def odd(folder):
+    """A data set with joints of all visibilities, at fractions of pixels, in turned pictures."""
+    content = data_set(folder, people=8)
+    rng = np.random.default_rng(0)
+    for image, person in zip(content["images"], content["annotations"], strict=True):
+        points = np.reshape(person["keypoints"], (17, 3))
+        points[:, :2] = points[:, :2].clip(1, 100) + rng.uniform(0, 1, (17, 2)).round(2)
+        points[:, 2] = rng.integers(0, 3, 17)
+        points[points[:, 2] == 0] = 0
+        person["keypoints"] = points.ravel().tolist()
+        person["num_keypoints"] = int((points[:, 2] > 0).sum())
+        file = folder / "images" / image["file_name"]
+        file.write_bytes(tagged(file.read_bytes(), image["id"]))  # 1 to 8
+    content["annotations"].append(
+        {**content["annotations"][0], "id": 900, "bbox": [30.5, 20.25, 40, 60.5]}
+    )
+    return content
+
+
+def test_yolo_and_back(tmp_path):
+    """Every joint to a hundredth of a pixel, with its visibility, also in pictures that EXIF data
+    turn; the skeleton with its names and pairs."""
+    content = odd(tmp_path / "in")
+    file = write(tmp_path / "in", content)
+    assert export_yolo(file, tmp_path / "yolo") == 9
+    assert (tmp_path / "yolo" / "labels" / "1.txt").read_text().count("\n") == 2
+    prepare_yolo(tmp_path / "yolo", tmp_path / "back")
+    before, after = read_coco(file), read_coco(tmp_path / "back" / "train.json")
+    order = np.argsort([f.name for f in before.files], kind="stable")
+    assert [before.files[i].name for i in order] == [f.name for f in after.files]
+    np.testing.assert_allclose(before.keypoints[order], after.keypoints, atol=0.01)
+    np.testing.assert_allclose(before.boxes[order], after.boxes, atol=0.01)
+    assert all(f.is_file() for f in after.files)
+    skeleton = find_skeleton(str(tmp_path / "back" / "skeleton.toml"))
+    assert (skeleton.keypoints, skeleton.pairs) == (COCO.keypoints, COCO.pairs)
+    with pytest.raises(ConfigError, match="holds a data set already"):
+        export_yolo(file, tmp_path / "yolo")
+
+
+YAML = "train: ../train/images\nval: ../valid/images\nnc: 1\nnames: ['kite']\n"
+
+
+@pytest.fixture
+def roboflow(tmp_path):
+    """As Roboflow unpacks: paths that begin with ../, no names of points."""
+    data_set(tmp_path / "all", people=3)
+    for part, name in (("train", "1"), ("train", "2"), ("valid", "3")):
+        for kind in ("images", "labels"):
+            (tmp_path / "set" / part / kind).mkdir(parents=True, exist_ok=True)
+        shutil.copy(tmp_path / "all" / "images" / f"{name}.jpg", tmp_path / "set" / part / "images")
+        line = "0 0.5 0.5 0.5 0.5 0.25 0.5 2 0.75 0.5 1 0 0 0\n"
+        (tmp_path / "set" / part / "labels" / f"{name}.txt").write_text(line)
+    (tmp_path / "set" / "data.yaml").write_text(YAML + "kpt_shape: [3, 3]\nflip_idx: [1, 0, 2]\n")
+    return tmp_path / "set"
+
+
+def test_roboflow_s_layout(roboflow, tmp_path):
+    result = CliRunner().invoke(
+        app, ["data", "prepare", "yolo", str(roboflow), str(tmp_path / "out")]
+    )
+    assert result.exit_code == 0, result.output
+    assert "train.json: 2 people\n  taken for granted: the points have no names" in result.output
+    assert "pairs are from flip_idx" in result.output
+    people = read_coco(tmp_path / "out" / "train.json")
+    # Pictures of 120 x 180.
+    assert people.keypoints[0].tolist() == [[30, 90, 2], [90, 90, 1], [0, 0, 0]]
+    assert people.names == ["point_1", "point_2", "point_3"]
+    assert len(read_coco(tmp_path / "out" / "val.json")) == 1
+    skeleton = find_skeleton(str(tmp_path / "out" / "skeleton.toml"))
+    assert skeleton.pairs == (("point_1", "point_2"),)
+
+
+def test_points_of_two_numbers_and_names_by_hand(roboflow, tmp_path):
+    for file in roboflow.glob("*/labels/*.txt"):
+        file.write_text("0 0.5 0.5 0.5 0.5 0.25 0.5 0.75 0.5 0 0\n")
+    (roboflow / "data.yaml").write_text(YAML + "kpt_shape: [3, 2]\n")
+    (tmp_path / "own.toml").write_text('schema = 1\nname = "own"\nkeypoints = ["a", "b", "c"]\n')
+    own = find_skeleton(str(tmp_path / "own.toml"))
+    files = prepare_yolo(roboflow, tmp_path / "out", own)
+    assert all(guessed == [] for guessed in files.values())
+    people = read_coco(tmp_path / "out" / "train.json")
+    assert people.keypoints[0].tolist() == [[30, 90, 2], [90, 90, 2], [0, 0, 0]]
+    assert people.names == ["a", "b", "c"]
+
+
+def test_coco_s_points_are_known_by_their_flip_idx(roboflow, tmp_path):
+    coco = load_skeleton("coco17")
+    order = ", ".join(map(str, coco.flip_order.tolist()))
+    (roboflow / "data.yaml").write_text(YAML + f"kpt_shape: [17, 3]\nflip_idx: [{order}]\n")
+    for file in roboflow.glob("*/labels/*.txt"):
+        file.write_text("0 .5 .5 .5 .5" + " .5 .5 2" * 17 + "\n")
+    files = prepare_yolo(roboflow, tmp_path / "out")
+    assert "COCO's 17" in files[tmp_path / "out" / "train.json"][0]
+    assert read_coco(tmp_path / "out" / "train.json").names == list(coco.keypoints)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data.yaml": "train: [\n"}, "cannot be read as YAML"),
+        ({"data.yaml": "- 1\n"}, "is no YOLO-pose data set"),
+        ({"data.yaml": YAML}, "KeyError: 'kpt_shape'"),
+        ({"data.yaml": YAML + "kpt_shape: [3, 4]\n"}, "kpt_shape is"),
+        ({"data.yaml": YAML + "kpt_shape: 3\n"}, "is no YOLO-pose data set"),
+        ({"data.yaml": YAML + "kpt_shape: [3, 3]\nflip_idx: [0, 0, 1]\n"}, "no order of 3"),
+        ({"data.yaml": YAML + "kpt_shape: [3, 3]\nkpt_names: {0: [a]}\n"}, "1 kpt_names for 3"),
+        ({"data.yaml": "train: none\nkpt_shape: [3, 3]\n"}, "there is no .*none"),
+        ({"data.yaml": "kpt_shape: [3, 3]\n"}, "names no pictures that are there"),
+        ({"train/labels/1.txt": "0 0.5 0.5\n"}, r"1.txt, line 1: 3 numbers, not 14"),
+        ({"train/labels/1.txt": "\n0 x" + " 0" * 12}, r"1.txt, line 2: could not convert"),
+        ({"train/labels/1.txt": "0 nan" + " 0" * 12}, r"1.txt, line 1: 14 numbers"),
+    ],
+)
+def test_mistakes_are_named_and_nothing_is_written(roboflow, tmp_path, change, message):
+    for name, text in change.items():
+        (roboflow / name).write_text(text)
+    with pytest.raises(DataError, match=message):
+        prepare_yolo(roboflow, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_a_data_set(tmp_path):
+    with pytest.raises(DataError, match="there is no file .*data.yaml"):
+        prepare_yolo(tmp_path, tmp_path / "out")
+
+
+def test_crowds_and_nobody_are_not_exported(tmp_path):
+    content = data_set(tmp_path / "in", people=4)
+    content["annotations"][0]["iscrowd"] = 1
+    content["annotations"][1].update(keypoints=[0] * 51, num_keypoints=0)
+    assert export_yolo(write(tmp_path / "in", content), tmp_path / "out") == 2
+    assert (tmp_path / "out" / "labels" / "1.txt").read_text() == ""
