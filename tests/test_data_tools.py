@@ -1,5 +1,6 @@
 """Labelling tools' own formats: to COCO's and back."""
 
+import json
 import shutil
 
 import numpy as np
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 
 from hrnet.cli import app
 from hrnet.data.coco import read_coco
+from hrnet.data.tools.label_studio import export_label_studio, prepare_label_studio
 from hrnet.data.tools.yolo import export_yolo, prepare_yolo
 from hrnet.errors import ConfigError, DataError
 from hrnet.skeletons import find_skeleton, load_skeleton
@@ -146,3 +148,112 @@ def test_crowds_and_nobody_are_not_exported(tmp_path):
     content["annotations"][1].update(keypoints=[0] * 51, num_keypoints=0)
     assert export_yolo(write(tmp_path / "in", content), tmp_path / "out") == 2
     assert (tmp_path / "out" / "labels" / "1.txt").read_text() == ""
+
+
+# --- Label Studio ---------------------------------------------------------------------------
+
+
+def test_label_studio_and_back(tmp_path):
+    """Every joint to a hundredth of a pixel; the format has no visibility."""
+    content = odd(tmp_path / "in")
+    file = write(tmp_path / "in", content)
+    out = tmp_path / "studio"
+    assert export_label_studio(file, out) == 9
+    tasks = json.loads((out / "tasks.json").read_text())
+    assert tasks[0]["data"]["image"].startswith("/data/local-files/?d=images/")
+    assert '<Label value="left_wrist"/>' in (out / "labels.xml").read_text()
+    # Submitted without a correction, predictions become annotations.
+    done = [{**t, "id": i, "annotations": t.pop("predictions")} for i, t in enumerate(tasks, 1)]
+    (out / "export.json").write_text(json.dumps(done))
+    prepare_label_studio(out / "export.json", tmp_path / "back", COCO)
+    before, after = read_coco(file), read_coco(tmp_path / "back" / "train.json")
+    order = np.argsort([f.name for f in before.files], kind="stable")
+    assert [before.files[i].name for i in order] == [f.name for f in after.files]
+    joints = before.keypoints[order]
+    np.testing.assert_allclose(joints[..., :2], after.keypoints[..., :2], atol=0.01)
+    assert np.array_equal(joints[..., 2] > 0, after.keypoints[..., 2] > 0)
+    np.testing.assert_allclose(before.boxes[order], after.boxes, atol=0.01)
+    with pytest.raises(ConfigError, match="holds tasks already"):
+        export_label_studio(file, out)
+
+
+def point(name, x, y, id_="", **more):
+    value = {"x": x, "y": y, "width": 0.4, "keypointlabels": [name]}
+    return {"id": id_ or f"{name}{x}", "type": "keypointlabels", "value": value, **more}
+
+
+def box(id_, x, y, width, height, **more):
+    value = {"x": x, "y": y, "width": width, "height": height, **more}
+    return {"id": id_, "type": "rectanglelabels", "value": value}
+
+
+@pytest.fixture
+def studio(tmp_path):
+    """Two boxes that overlap in the middle, in a picture of 120 x 180."""
+    data_set(tmp_path / "set", people=1)
+
+    def export(*results, image="/data/upload/3/1.jpg"):
+        task = {"id": 7, "data": {"image": image}, "annotations": [{"result": list(results)}]}
+        file = tmp_path / "set" / "export.json"
+        file.write_text(json.dumps([task]))
+        return file
+
+    return export
+
+
+LEFT, RIGHT = box("l", 0, 0, 60, 100), box("r", 40, 0, 60, 100)
+
+
+def test_whose_a_point_is(studio, tmp_path):
+    """The parent's, the related one's, or that of the box that alone holds it."""
+    file = studio(
+        LEFT,
+        RIGHT,
+        point("tip", 50, 50, parentID="r"),
+        point("tip", 51, 50, "q"),
+        {"type": "relation", "from_id": "q", "to_id": "l"},
+        point("tail", 90, 10),
+        point("tail", 10, 10),
+    )
+    files = prepare_label_studio(file, tmp_path / "out")
+    people = read_coco(tmp_path / "out" / "train.json")
+    assert people.names == ["tip", "tail"]
+    np.testing.assert_allclose(people.keypoints[0], [[61.2, 90, 2], [12, 18, 2]])
+    np.testing.assert_allclose(people.keypoints[1], [[60, 90, 2], [108, 18, 2]])
+    assert files[tmp_path / "out" / "train.json"] == [
+        "the order of the points is that in which they come"
+    ]
+
+
+def test_without_boxes_there_is_one_person(studio, tmp_path):
+    prepare_label_studio(studio(point("tip", 50, 50), point("tail", 10, 10)), tmp_path / "out")
+    people = read_coco(tmp_path / "out" / "train.json")
+    np.testing.assert_allclose(people.keypoints, [[[60, 90, 2], [12, 18, 2]]])
+    x1, y1, x2, y2 = people.boxes[0]
+    assert (x1, y1) < (12, 18) < (60, 90) < (x2, y2)
+
+
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ([LEFT, RIGHT, point("tip", 50, 50)], "task 7: tip is in 2 boxes, and says of none"),
+        ([LEFT, point("tip", 90, 50)], "task 7: tip is in 0 boxes"),
+        ([point("tip", 1, 1), point("tip", 2, 2)], "tip is labelled twice for one person"),
+        ([box("l", 0, 0, 9, 9, rotation=5), point("tip", 1, 1)], "a box is turned"),
+        ([point("tip", 1, 1, image_rotation=90)], "was turned by hand"),
+        ([LEFT], "no result is of the type keypointlabels"),
+        ([point("tip", "a", 1)], "task 7: .*could not convert"),
+        ([{"type": "keypointlabels"}], "is no JSON export of Label Studio's"),
+    ],
+)
+def test_what_is_not_clear_is_refused(studio, tmp_path, results, message):
+    with pytest.raises(DataError, match=message):
+        prepare_label_studio(studio(*results), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_picture_that_is_not_there_and_a_label_of_another_skeleton(studio, tmp_path):
+    with pytest.raises(DataError, match=r"task 7: there is no picture /data/upload/3/2.jpg"):
+        prepare_label_studio(studio(point("tip", 1, 1), image="/data/upload/3/2.jpg"), tmp_path)
+    with pytest.raises(DataError, match="has the label 'tip', which skeleton coco17 lacks"):
+        prepare_label_studio(studio(point("tip", 1, 1)), tmp_path / "out", COCO)

@@ -140,14 +140,18 @@ class Published(StrEnum):
     coco = "coco"
     mpii = "mpii"
     yolo = "yolo"
+    label_studio = "label-studio"
 
 
 @data.command()
 def prepare(
     name: Annotated[
-        Published, typer.Argument(help="Leeds Sports Pose, COCO 2017, MPII; or YOLO-pose's form.")
+        Published,
+        typer.Argument(help="Leeds Sports Pose, COCO 2017, MPII; YOLO-pose, Label Studio."),
     ],
-    source: Annotated[Path, typer.Argument(help="Folder that it was unpacked or exported to.")],
+    source: Annotated[
+        Path, typer.Argument(help="Folder that it was unpacked to; file that was exported.")
+    ],
     out: Annotated[Path, typer.Argument(help="Folder for the annotation files.")],
     skeleton: Annotated[
         str | None,
@@ -161,13 +165,18 @@ def prepare(
     from hrnet.data.prepare.coco2017 import prepare_coco
     from hrnet.data.prepare.lsp import prepare_lsp
     from hrnet.data.prepare.mpii import prepare_mpii
+    from hrnet.data.tools.label_studio import prepare_label_studio
     from hrnet.data.tools.yolo import prepare_yolo
     from hrnet.errors import ConfigError
     from hrnet.skeletons import find_skeleton
 
-    if name is Published.yolo:
+    tools = {
+        Published.yolo: prepare_yolo,
+        Published.label_studio: prepare_label_studio,
+    }
+    if name in tools:
         points = None if skeleton is None else find_skeleton(skeleton)
-        for file, guessed in prepare_yolo(source, out, points).items():
+        for file, guessed in tools[name](source, out, points).items():
             typer.echo(f"{file}: {in_words(read_coco(file).counts())}")
             for what in guessed:
                 typer.echo(f"  taken for granted: {what}")
@@ -184,19 +193,22 @@ class Tool(StrEnum):
     """Whose form to write."""
 
     yolo = "yolo"
+    label_studio = "label-studio"
 
 
 @data.command()
 def export(
-    tool: Annotated[Tool, typer.Argument(help="YOLO-pose's form.")],
+    tool: Annotated[Tool, typer.Argument(help="YOLO-pose's form, or Label Studio's.")],
     file: Annotated[Path, typer.Argument(help="Annotation file in COCO's keypoint format.")],
     out: Annotated[Path, typer.Argument(help="Folder to write to.")],
     images: Images = None,
 ) -> None:
     """Write a data set as another tool has it. Pictures are linked, not copied."""
+    from hrnet.data.tools.label_studio import export_label_studio
     from hrnet.data.tools.yolo import export_yolo
 
-    people = {Tool.yolo: export_yolo}[tool](file, out, images)
+    write = {Tool.yolo: export_yolo, Tool.label_studio: export_label_studio}[tool]
+    people = write(file, out, images)
     typer.echo(f"{out}: {people} people")
 
 
