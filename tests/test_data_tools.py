@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from hrnet.cli import app
 from hrnet.data.coco import read_coco
+from hrnet.data.tools.cvat import export_cvat, prepare_cvat
 from hrnet.data.tools.label_studio import export_label_studio, prepare_label_studio
 from hrnet.data.tools.yolo import export_yolo, prepare_yolo
 from hrnet.errors import ConfigError, DataError
@@ -257,3 +258,117 @@ def test_a_picture_that_is_not_there_and_a_label_of_another_skeleton(studio, tmp
         prepare_label_studio(studio(point("tip", 1, 1), image="/data/upload/3/2.jpg"), tmp_path)
     with pytest.raises(DataError, match="has the label 'tip', which skeleton coco17 lacks"):
         prepare_label_studio(studio(point("tip", 1, 1)), tmp_path / "out", COCO)
+
+
+# --- CVAT -----------------------------------------------------------------------------------
+
+
+def test_cvat_and_back(tmp_path):
+    """Every joint to a hundredth of a pixel, with its visibility; boxes are made anew, as CVAT's
+    skeletons have none."""
+    content = odd(tmp_path / "in")
+    content["categories"][0]["skeleton"] = [[6, 7], [6, 8]]
+    file = write(tmp_path / "in", content)
+    assert export_cvat(file, tmp_path / "in" / "images") == 9
+    (label,) = json.loads((tmp_path / "in" / "images" / "labels.json").read_text())
+    assert [sub["name"] for sub in label["sublabels"]] == list(COCO.keypoints)
+    assert label["svg"].count("<circle") == 17
+    prepare_cvat(tmp_path / "in" / "images", tmp_path / "back")
+    before, after = read_coco(file), read_coco(tmp_path / "back" / "train.json")
+    order = np.argsort([f.name for f in before.files], kind="stable")
+    again = np.argsort([f.name for f in after.files], kind="stable")
+    np.testing.assert_allclose(before.keypoints[order], after.keypoints[again], atol=0.01)
+    assert after.names == list(COCO.keypoints)
+    with pytest.raises(ConfigError, match="holds annotations already"):
+        export_cvat(file, tmp_path / "in" / "images")
+
+
+LABELS = """
+<meta><task><labels>
+  <label><name>kite</name><type>skeleton</type><svg>&lt;line data-node-from="1" data-node-to="2"&gt;
+  &lt;circle data-node-id="1" data-label-name="tip"&gt;
+  &lt;circle data-node-id="2" data-label-name="tail"&gt;</svg></label>
+  <label><name>tip</name><type>points</type><parent>kite</parent></label>
+  <label><name>tail</name><type>points</type><parent>kite</parent></label>
+</labels></task></meta>"""
+
+
+@pytest.fixture
+def cvat(tmp_path):
+    """An export of a picture of 120 x 180, in images/default as CVAT packs it."""
+    data_set(tmp_path / "all", people=1)
+    (tmp_path / "set" / "images" / "default").mkdir(parents=True)
+    shutil.copy(tmp_path / "all" / "images" / "1.jpg", tmp_path / "set" / "images" / "default")
+
+    def export(shapes, labels="", size='width="120" height="180"', name="1.jpg"):
+        image = f'<image id="0" name="{name}" {size}>{shapes}</image>'
+        text = f"<annotations>{labels}{image}</annotations>"
+        (tmp_path / "set" / "annotations.xml").write_text(text)
+        return tmp_path / "set"
+
+    return export
+
+
+def dot(label, x, y, **more):
+    more = "".join(f' {key}="{value}"' for key, value in more.items())
+    return f'<points label="{label}" points="{x},{y}"{more}/>'
+
+
+def test_a_skeleton_s_labels_and_limbs(cvat, tmp_path):
+    shapes = f"<skeleton label='kite'>{dot('tail', 9, 8, occluded=1)}{dot('tip', 1, 2)}</skeleton>"
+    shapes += f"<skeleton label='kite'>{dot('tail', 5, 5)}{dot('tip', 3, 3, outside=1)}</skeleton>"
+    files = prepare_cvat(cvat(shapes, LABELS), tmp_path / "out")
+    assert files[tmp_path / "out" / "train.json"] == []
+    people = read_coco(tmp_path / "out" / "train.json")
+    assert people.names == ["tip", "tail"]
+    assert people.keypoints.tolist() == [[[1, 2, 2], [9, 8, 1]], [[0, 0, 0], [5, 5, 2]]]
+    skeleton = find_skeleton(str(tmp_path / "out" / "skeleton.toml"))
+    assert skeleton.limbs == (("tip", "tail"),)
+
+
+def test_single_points_are_somebody_s_by_their_group(cvat, tmp_path):
+    shapes = dot("tip", 1, 2, group_id=1) + dot("tip", 3, 4, group_id=2)
+    shapes += dot("tail", 5, 6, group_id=1) + dot("tail", 7, 8, group_id=2)
+    shapes += '<box label="kite" xtl="0" ytl="1" xbr="60" ybr="70" group_id="2"/>'
+    prepare_cvat(cvat(shapes), tmp_path / "out")
+    people = read_coco(tmp_path / "out" / "train.json")
+    assert people.keypoints[..., :2].tolist() == [[[1, 2], [5, 6]], [[3, 4], [7, 8]]]
+    (row,) = json.loads((tmp_path / "out" / "train.json").read_text())["annotations"][1:]
+    assert row["bbox"] == [0, 1, 60, 69]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        (dot("tip", 1, 2) + dot("tip", 3, 4), "1.jpg: tip is labelled twice for one person"),
+        ('<points label="tip" points="1,2;3,4"/>', "tip has 2 points in one shape"),
+        ('<points label="tip" points="1"/>', "is not in the format"),
+        ('<points label="tip" points="1,nan"/>', "is not in the format .*tip is at 1.0, nan"),
+        ('<points points="1,2"/>', "is not in the format .*label"),
+        ("", "is not in the format .*no picture has points"),
+        ("<points", "cannot be read as XML"),
+        ('<!ENTITY a "b">', "declares entities"),
+    ],
+)
+def test_what_cvat_would_not_write_is_refused(cvat, tmp_path, shapes, message):
+    with pytest.raises(DataError, match=message):
+        prepare_cvat(cvat(shapes), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_of_another_size_or_none_and_videos_are_refused(cvat, tmp_path):
+    shapes = dot("tip", 1, 2)
+    with pytest.raises(DataError, match="picture of 12 x 18 pixels, but is 120 x 180"):
+        prepare_cvat(cvat(shapes, size='width="12" height="18"'), tmp_path / "out")
+    with pytest.raises(DataError, match="has 120 x 180 pixels, and the export is of 12 x 18"):
+        prepare_cvat(
+            cvat(shapes, size='width="12" height="18"', name="images/default/1.jpg"),
+            tmp_path / "out",
+        )
+    with pytest.raises(DataError, match=r"there is no picture 2.jpg"):
+        prepare_cvat(cvat(shapes, name="2.jpg"), tmp_path / "out")
+    (tmp_path / "video.xml").write_text("<annotations><track/></annotations>")
+    with pytest.raises(DataError, match="has tracks of a video; export the task"):
+        prepare_cvat(tmp_path / "video.xml", tmp_path / "out")
+    with pytest.raises(DataError, match="there is no file .*annotations.xml"):
+        prepare_cvat(tmp_path, tmp_path / "out")

@@ -141,13 +141,14 @@ class Published(StrEnum):
     mpii = "mpii"
     yolo = "yolo"
     label_studio = "label-studio"
+    cvat = "cvat"
 
 
 @data.command()
 def prepare(
     name: Annotated[
         Published,
-        typer.Argument(help="Leeds Sports Pose, COCO 2017, MPII; YOLO-pose, Label Studio."),
+        typer.Argument(help="Leeds Sports Pose, COCO 2017, MPII; YOLO-pose, Label Studio, CVAT."),
     ],
     source: Annotated[
         Path, typer.Argument(help="Folder that it was unpacked to; file that was exported.")
@@ -165,6 +166,7 @@ def prepare(
     from hrnet.data.prepare.coco2017 import prepare_coco
     from hrnet.data.prepare.lsp import prepare_lsp
     from hrnet.data.prepare.mpii import prepare_mpii
+    from hrnet.data.tools.cvat import prepare_cvat
     from hrnet.data.tools.label_studio import prepare_label_studio
     from hrnet.data.tools.yolo import prepare_yolo
     from hrnet.errors import ConfigError
@@ -173,6 +175,7 @@ def prepare(
     tools = {
         Published.yolo: prepare_yolo,
         Published.label_studio: prepare_label_studio,
+        Published.cvat: prepare_cvat,
     }
     if name in tools:
         points = None if skeleton is None else find_skeleton(skeleton)
@@ -194,21 +197,27 @@ class Tool(StrEnum):
 
     yolo = "yolo"
     label_studio = "label-studio"
+    cvat = "cvat"
 
 
 @data.command()
 def export(
-    tool: Annotated[Tool, typer.Argument(help="YOLO-pose's form, or Label Studio's.")],
+    tool: Annotated[Tool, typer.Argument(help="Whose form to write.")],
     file: Annotated[Path, typer.Argument(help="Annotation file in COCO's keypoint format.")],
     out: Annotated[Path, typer.Argument(help="Folder to write to.")],
     images: Images = None,
 ) -> None:
     """Write a data set as another tool has it. Pictures are linked, not copied."""
+    from hrnet.data.tools.cvat import export_cvat
     from hrnet.data.tools.label_studio import export_label_studio
     from hrnet.data.tools.yolo import export_yolo
 
-    write = {Tool.yolo: export_yolo, Tool.label_studio: export_label_studio}[tool]
-    people = write(file, out, images)
+    write = {
+        Tool.yolo: export_yolo,
+        Tool.label_studio: export_label_studio,
+        Tool.cvat: export_cvat,
+    }
+    people = write[tool](file, out, images)
     typer.echo(f"{out}: {people} people")
 
 
