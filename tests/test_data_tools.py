@@ -11,6 +11,7 @@ from hrnet.cli import app
 from hrnet.data.coco import read_coco
 from hrnet.data.tools.cvat import export_cvat, prepare_cvat
 from hrnet.data.tools.label_studio import export_label_studio, prepare_label_studio
+from hrnet.data.tools.labelme import prepare_labelme
 from hrnet.data.tools.yolo import export_yolo, prepare_yolo
 from hrnet.errors import ConfigError, DataError
 from hrnet.skeletons import find_skeleton, load_skeleton
@@ -372,3 +373,63 @@ def test_pictures_of_another_size_or_none_and_videos_are_refused(cvat, tmp_path)
         prepare_cvat(tmp_path / "video.xml", tmp_path / "out")
     with pytest.raises(DataError, match="there is no file .*annotations.xml"):
         prepare_cvat(tmp_path, tmp_path / "out")
+
+
+# --- LabelMe --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def labelme(tmp_path):
+    """A folder with a picture of 120 x 180, and its JSON file beside it."""
+    data_set(tmp_path / "all", people=1)
+    (tmp_path / "set" / "day").mkdir(parents=True)
+    shutil.copy(tmp_path / "all" / "images" / "1.jpg", tmp_path / "set" / "day")
+
+    def export(*shapes, image="1.jpg", width=120):
+        table = {"shapes": shapes, "imagePath": image, "imageWidth": width, "imageHeight": 180}
+        (tmp_path / "set" / "day" / "1.json").write_text(json.dumps(table))
+        return tmp_path / "set"
+
+    return export
+
+
+def mark(label, *points, group=None, kind="point"):
+    return {"label": label, "points": points, "group_id": group, "shape_type": kind}
+
+
+@pytest.mark.parametrize("image", ["1.jpg", "..\\day\\1.jpg", "C:\\data\\day\\1.jpg"])
+def test_labelme_s_groups_are_people(labelme, tmp_path, image):
+    folder = labelme(
+        mark("tip", [1, 2], group=1),
+        mark("tail", [3, 4.5], group=1),
+        mark("tip", [5, 6]),
+        mark("kite", [60, 70], [0, 1], group=1, kind="rectangle"),
+        mark("sky", [0, 0], [9, 0], [9, 9], kind="polygon"),
+        image=image,
+    )
+    result = CliRunner().invoke(
+        app, ["data", "prepare", "labelme", str(folder), str(tmp_path / "o")]
+    )
+    assert result.exit_code == 0, result.output
+    people = read_coco(tmp_path / "o" / "train.json")
+    assert people.keypoints.tolist() == [[[1, 2, 2], [3, 4.5, 2]], [[5, 6, 2], [0, 0, 0]]]
+    row = json.loads((tmp_path / "o" / "train.json").read_text())["annotations"][0]
+    assert row["bbox"] == [0, 1, 60, 69]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "more", "message"),
+    [
+        ([mark("tip", [1, 2]), mark("tip", [3, 4])], {}, "1.json: tip is labelled twice for one"),
+        ([mark("tip", [1, 2], [3, 4])], {}, "1.json is no file of LabelMe's"),
+        ([mark("tip", [1, "x"])], {}, "1.json is no file of LabelMe's"),
+        ([{}], {}, "1.json is no file of LabelMe's .*shape_type"),
+        ([mark("tip", [1, 2], kind="circle")], {}, "no shape is a point"),
+        ([mark("tip", [1, 2])], {"image": "2.jpg"}, "1.json: there is no picture 2.jpg"),
+        ([mark("tip", [1, 2])], {"width": 60}, "was labelled with 60 x 180"),
+    ],
+)
+def test_what_labelme_leaves_open_is_refused(labelme, tmp_path, shapes, more, message):
+    with pytest.raises(DataError, match=message):
+        prepare_labelme(labelme(*shapes, **more), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

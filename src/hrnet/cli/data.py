@@ -142,13 +142,14 @@ class Published(StrEnum):
     yolo = "yolo"
     label_studio = "label-studio"
     cvat = "cvat"
+    labelme = "labelme"
 
 
 @data.command()
 def prepare(
     name: Annotated[
         Published,
-        typer.Argument(help="Leeds Sports Pose, COCO 2017, MPII; YOLO-pose, Label Studio, CVAT."),
+        typer.Argument(help="A data set as published, or whose export it is."),
     ],
     source: Annotated[
         Path, typer.Argument(help="Folder that it was unpacked to; file that was exported.")
@@ -168,6 +169,7 @@ def prepare(
     from hrnet.data.prepare.mpii import prepare_mpii
     from hrnet.data.tools.cvat import prepare_cvat
     from hrnet.data.tools.label_studio import prepare_label_studio
+    from hrnet.data.tools.labelme import prepare_labelme
     from hrnet.data.tools.yolo import prepare_yolo
     from hrnet.errors import ConfigError
     from hrnet.skeletons import find_skeleton
@@ -176,6 +178,7 @@ def prepare(
         Published.yolo: prepare_yolo,
         Published.label_studio: prepare_label_studio,
         Published.cvat: prepare_cvat,
+        Published.labelme: prepare_labelme,
     }
     if name in tools:
         points = None if skeleton is None else find_skeleton(skeleton)

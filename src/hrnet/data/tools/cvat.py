@@ -236,7 +236,8 @@ def _as_shown(people: list[Instance], picture: Path, said: Size) -> list[Instanc
         return people
     if said != size:
         raise DataError(
-            f"{picture} has {size[0]} x {size[1]} pixels, and the export is of {said[0]} x {said[1]}"
+            f"{picture} has {size[0]} x {size[1]} pixels, and the export is of {said[0]} x "
+            f"{said[1]}"
         )
     for person in people:
         labelled = person.points[:, 2] > 0
