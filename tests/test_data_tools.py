@@ -13,9 +13,10 @@ from hrnet.data.tools.cvat import export_cvat, prepare_cvat
 from hrnet.data.tools.label_studio import export_label_studio, prepare_label_studio
 from hrnet.data.tools.labelme import prepare_labelme
 from hrnet.data.tools.yolo import export_yolo, prepare_yolo
-from hrnet.errors import ConfigError, DataError
+from hrnet.errors import ConfigError, DataError, HRNetError
 from hrnet.skeletons import find_skeleton, load_skeleton
 from planted import COCO, data_set, tagged, write
+from test_damage import damaged
 
 
 def odd(folder):
@@ -433,3 +434,50 @@ def test_what_labelme_leaves_open_is_refused(labelme, tmp_path, shapes, more, me
     with pytest.raises(DataError, match=message):
         prepare_labelme(labelme(*shapes, **more), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+# --- damaged exports ------------------------------------------------------------------------
+
+
+def exports(folder):
+    """One of each tool: what to call, with which file, and the file to damage."""
+    content = data_set(folder / "in", people=2)
+    file = write(folder / "in", content)
+    export_yolo(file, folder / "yolo")
+    export_label_studio(file, folder / "studio")
+    tasks = json.loads((folder / "studio" / "tasks.json").read_text())
+    done = [{**t, "id": i, "annotations": t.pop("predictions")} for i, t in enumerate(tasks, 1)]
+    write(folder / "studio", done, "export.json")
+    export_cvat(file, folder / "in" / "images")
+    shapes = [mark("tip", [1, 2], group=1), mark("kite", [60, 70], [0, 1], kind="rectangle")]
+    table = {"shapes": shapes, "imagePath": "1.jpg", "imageWidth": 120, "imageHeight": 180}
+    write(folder / "in" / "images", table, "1.json")
+    yield "yolo", prepare_yolo, folder / "yolo", folder / "yolo" / "data.yaml"
+    yield "lines", prepare_yolo, folder / "yolo", folder / "yolo" / "labels" / "1.txt"
+    export = folder / "studio" / "export.json"
+    yield "label-studio", prepare_label_studio, export, export
+    annotations = folder / "in" / "images" / "annotations.xml"
+    yield "cvat", prepare_cvat, annotations, annotations
+    yield "labelme", prepare_labelme, folder / "in" / "images", folder / "in" / "images" / "1.json"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_exports_are_read_or_refused_in_a_sentence(tmp_path, seed):
+    """Over five hundred damages: none gives another error than ours, or leaves half of a result."""
+    rng = np.random.default_rng(seed)
+    refused = 0
+    for name, prepare, source, file in exports(tmp_path):
+        whole = file.read_bytes()
+        for number in range(30):
+            file.write_bytes(damaged(whole, [b'{"a": [1, null]}', b"<x/>"], rng))
+            out = tmp_path / f"{name}{number}"
+            try:
+                for written in prepare(source, out):
+                    read_coco(written)
+                assert (out / "skeleton.toml").is_file()
+            except HRNetError as error:
+                refused += 1
+                assert "\n" not in str(error)
+                assert not list(out.glob("*.json")) or "keypoints" in str(error)
+        file.write_bytes(whole)
+    assert 40 < refused < 150
