@@ -115,6 +115,13 @@ def test_coco_s_points_are_known_by_their_flip_idx(roboflow, tmp_path):
     assert read_coco(tmp_path / "out" / "train.json").names == list(coco.keypoints)
 
 
+@pytest.mark.parametrize("names", ["[[a, b, c]]", "{0: [a, b, c]}", "[a, b, c]"])
+def test_names_of_points_in_all_ways(roboflow, tmp_path, names):
+    (roboflow / "data.yaml").write_text(YAML + f"kpt_shape: [3, 3]\nkpt_names: {names}\n")
+    prepare_yolo(roboflow, tmp_path / "out")
+    assert read_coco(tmp_path / "out" / "train.json").names == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -216,7 +223,8 @@ def test_whose_a_point_is(studio, tmp_path):
         point("tip", 51, 50, "q"),
         {"type": "relation", "from_id": "q", "to_id": "l"},
         point("tail", 90, 10),
-        point("tail", 10, 10),
+        {k: v for k, v in point("tail", 10, 10).items() if k != "id"},
+        {"from_name": "quality", "value": {"choices": ["good"]}},
     )
     files = prepare_label_studio(file, tmp_path / "out")
     people = read_coco(tmp_path / "out" / "train.json")

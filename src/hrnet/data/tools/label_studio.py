@@ -55,7 +55,7 @@ def prepare_label_studio(
     try:
         results = [_results(task) for task in tasks]
         names = [_picture_name(task) for task in tasks]
-        used = dict.fromkeys(_label(r) for rs in results for r in rs if r["type"] == KEYPOINT)
+        used = dict.fromkeys(_label(r) for rs in results for r in rs if r.get("type") == KEYPOINT)
         if not used:
             raise ValueError("no result is of the type keypointlabels")
     except MALFORMED as error:
@@ -169,7 +169,7 @@ def _people(regions: list[Region], skeleton: Skeleton, picture: Path, where: str
 
     boxes: dict[str, NDArray[np.float64]] = {}
     for region in regions:
-        if region["type"] == RECTANGLE:
+        if region.get("type") == RECTANGLE:
             value = region["value"]
             if value.get("rotation"):
                 raise DataError(f"{where}: a box is turned; draw it upright")
@@ -179,11 +179,11 @@ def _people(regions: list[Region], skeleton: Skeleton, picture: Path, where: str
     points = {key: np.zeros((len(skeleton), 3)) for key in [*boxes] or [""]}
     related = dict(_relations(regions))
     for region in regions:
-        if region["type"] != KEYPOINT:
+        if region.get("type") != KEYPOINT:
             continue
         name, value = _label(region), region["value"]
         place = np.array([value["x"], value["y"]], np.float64) * scale
-        owner = str(region.get("parentID") or related.get(str(region["id"])) or "")
+        owner = str(region.get("parentID") or related.get(str(region.get("id"))) or "")
         if owner not in points:
             owner = _holder(place, boxes, f"{where}: {name}")
         joint = points[owner][skeleton.index(name)]
@@ -205,7 +205,7 @@ def _people(regions: list[Region], skeleton: Skeleton, picture: Path, where: str
 def _relations(regions: list[Region]) -> Iterator[tuple[str, str]]:
     """Both ways."""
     for region in regions:
-        if region["type"] == "relation":
+        if region.get("type") == "relation":
             yield str(region["from_id"]), str(region["to_id"])
             yield str(region["to_id"]), str(region["from_id"])
 

@@ -143,7 +143,9 @@ def _skeleton(
         return given, []
     named = table.get("kpt_names")
     if isinstance(named, dict):
-        named = next(iter(named.values()))
+        named = list(named.values())
+    if isinstance(named, list) and named and isinstance(named[0], list):
+        named = named[0]  # of the first class
     coco = load_skeleton("coco17")
     if named is None and joints == len(coco) and order == coco.flip_order.tolist():
         return coco, ["the points are COCO's 17, by their number and flip_idx"]
