@@ -16,7 +16,7 @@ from hrnet.cli import app
 from hrnet.errors import ConfigError, DataError, WeightsError
 from hrnet.images import write_image
 from hrnet.skeletons import load_skeleton, skeleton_of_names
-from hrnet.training import run, stages
+from hrnet.training import run, sources, stages
 from hrnet.training.losses import joints_cross_entropy, joints_mse
 from hrnet.training.module import PoseTraining, layer_depth
 from hrnet.training.recipe import TrainingConfig, load_recipe, load_stages
@@ -350,7 +350,7 @@ def test_the_last_evaluation_runs_on_the_run_s_device(
     eight_people, tmp_path, monkeypatch, device, asked
 ):
     seen = []
-    monkeypatch.setattr(run, "PoseEstimator", lambda *a, **k: seen.append(k))
+    monkeypatch.setattr(sources, "PoseEstimator", lambda *a, **k: seen.append(k))
     monkeypatch.setattr(run, "evaluate", lambda *a, **k: None)
     validation = eight_people[1].replace("data.sources", "data.validation")
     run.evaluate_weights(recipe(eight_people, validation), tmp_path / "x.safetensors", device)
@@ -438,7 +438,7 @@ def test_the_packaged_model_s_legs_are_those_that_it_was_trained_in():
     """The table in docs/packaged-model.md, and the commands that stood there."""
     legs = load_stages("hrnet_w32_small_coco17", ["data.root=DATA"])
     configs = [leg.training for leg in legs]
-    assert [c.steps for c in configs] == [2700, 1650, 4250, 4200, 3200, 2900, 3600, 12_000]
+    assert [c.steps for c in configs] == [2700, 1650, 4250, 4200, 3200, 2900, 3600, 10_500]
     assert [1e4 * c.learning_rate for c in configs] == pytest.approx(
         [20, 15, 15, 15, 15, 12, 12, 15]
     )

@@ -6,12 +6,14 @@ which the joint's term exp(-d^2 / (2 area (2 sigma)^2)) is 0.5, d = 2 sigma sqrt
 person's area in square pixels and the skeleton's sigmas. For a person of 100 x 200 pixels these are
 6 pixels for an eye and 26 for a hip.
 
-The probability is a logistic function of five pieces of evidence, with a constant for each joint
+The probability is a logistic function of four pieces of evidence, with a constant for each joint
 (Platt, *Probabilistic Outputs for Support Vector Machines*, 1999, with more than one input). Fitted
 on labelled people, it keeps their number of found joints, whatever the network.
 
 What was tried beside these, on the packaged model: whether the location is at the crop's border
-tells nothing more; without the peak's square, joints of 0.6 to 0.7 were found less often than that.
+tells nothing more. Peaks under LEAST_PEAK tell no more than it, where the similarity is known;
+with their logarithm all along, or its square, probabilities are less true, or rise again where a
+peak is next to nothing.
 """
 
 from collections.abc import Sequence
@@ -25,7 +27,8 @@ from hrnet.similarity import AREA_OF_BOX
 
 Float = NDArray[np.float64]
 
-EVIDENCE = ("similarity", "peak", "peak_squared", "size", "person")
+EVIDENCE = ("similarity", "peak", "size", "person")
+LEAST_PEAK = 0.5
 RIDGE = 1.0  # on standardised weights: as weak as one joint among thousands
 LIMIT = 12.0  # of the logit
 
@@ -34,7 +37,7 @@ class Calibration(BaseModel):
     """A logistic function of a joint's `evidence`, in a model's card.
 
     Attributes:
-        similarity, peak, peak_squared, size, person: weights of the evidence of that name.
+        similarity, peak, size, person: weights of the evidence of that name.
         joints: (K,) constants.
         fitted_on: which people, in words.
     """
@@ -43,7 +46,6 @@ class Calibration(BaseModel):
 
     similarity: float = Field(allow_inf_nan=False)
     peak: float = Field(allow_inf_nan=False)
-    peak_squared: float = Field(allow_inf_nan=False)
     size: float = Field(allow_inf_nan=False)
     person: float = Field(allow_inf_nan=False)
     joints: tuple[float, ...]
@@ -56,7 +58,7 @@ class Calibration(BaseModel):
         return self
 
     def probability(self, evidence: Float) -> Float:
-        """(P, K) from 0 to 1, of `evidence` (P, K, 5)."""
+        """(P, K) from 0 to 1, of `evidence` (P, K, 4)."""
         weights = [getattr(self, name) for name in EVIDENCE]
         logit = evidence @ np.array(weights) + np.array(self.joints)
         return 1 / (1 + np.exp(-np.clip(logit, -LIMIT, LIMIT)))
@@ -77,15 +79,15 @@ def evidence(points: NDArray[np.float32], box_shares: Float) -> Float:
         box_shares: (P,) of the crop's area the part that the person's box covers.
 
     Returns:
-        (P, K, 5): logit of the similarity, logarithm of the score and its square, logarithm of the
-        root of the box's share, and the mean of the person's logits.
+        (P, K, 4): logit of the similarity; logarithm of the score, of LEAST_PEAK where it is lower;
+        logarithm of the root of the box's share; and the mean of the person's logits.
     """
     share = points[..., 3].astype(np.float64).clip(1e-4, 1 - 1e-4)
     similarity = np.log(share / (1 - share))
-    peak = np.log(points[..., 2].astype(np.float64).clip(1e-3, 10))
+    peak = np.log(points[..., 2].astype(np.float64).clip(LEAST_PEAK, 10))
     size = 0.5 * np.log(box_shares.clip(1e-4))[:, None]
     person = similarity.mean(axis=1, keepdims=True)
-    return np.stack(np.broadcast_arrays(similarity, peak, peak**2, size, person), axis=-1)
+    return np.stack(np.broadcast_arrays(similarity, peak, size, person), axis=-1)
 
 
 def fit(
@@ -97,7 +99,7 @@ def fit(
     has a constant, and one that nobody has the others' mean.
 
     Args:
-        evidence: (P, K, 5).
+        evidence: (P, K, 4).
         found: (P, K) which joints were found.
         counted: (P, K) which have a label.
         fitted_on: which people, in words.

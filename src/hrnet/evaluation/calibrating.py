@@ -66,7 +66,7 @@ def calibrate(judged: Judged, evidence: NDArray[np.float64], fitted_on: str) -> 
     """Fitted on all.
 
     Args:
-        evidence: (D, K, 5) of the predictions.
+        evidence: (D, K, 4) of the predictions.
 
     Raises:
         DataError: all joints with a label were found, or none.

@@ -48,7 +48,7 @@ class Predictions:
         annotation_ids: (D,) int64 of whom the box is; None for detected boxes.
         passed_over: how many rows of the boxes file do not count, by reason.
         probability: (D, K) float64 of the joints; None where the model is not calibrated.
-        evidence: (D, K, 5) what probabilities are made from, see `hrnet.calibration`; None of
+        evidence: (D, K, 4) what probabilities are made from, see `hrnet.calibration`; None of
             predictions made elsewhere.
     """
 

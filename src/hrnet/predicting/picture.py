@@ -51,7 +51,7 @@ class PictureResult:
         size: (width, height) of the picture as read.
         orientation: of EXIF, 1 to 8, by which it was turned upright; 1 where it is as stored.
         matrices: (P, 2, 3) affine maps from the picture to what the network saw of each person.
-        evidence: (P, K, 5) what the joints' probabilities are made from, see
+        evidence: (P, K, 4) what the joints' probabilities are made from, see
             `hrnet.calibration.evidence`.
         crop_size: (width, height) of that.
         kept: the picture's pixels, where they were kept.
