@@ -60,6 +60,7 @@ def weights_files(tmp_path_factory):
                 "input_size": INPUT,
                 "padding": 1.25,
                 "weights": None,
+                "calibration": None,
             }
         )
         network = build_model(card).network
