@@ -3,7 +3,6 @@ label, `outside` and `occluded`; or with single points, of which a group is some
 
 import json
 import re
-from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,7 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.annotations import locate_pictures, read_annotations
-from hrnet.data.coco import skeleton_in
-from hrnet.data.tools.labels import Instance, Labels, write_labels
+from hrnet.data.tools.labels import Instance, Labels, moved, read_to_export, write_labels
 from hrnet.errors import ConfigError, DataError
 from hrnet.files import atomic_write
 from hrnet.images import size_and_orientation
@@ -95,39 +92,16 @@ def export_cvat(file: str | Path, out: str | Path, images: str | Path | None = N
     file, out = Path(file), Path(out)
     if (out / XML).exists():
         raise ConfigError(f"{out} holds annotations already; name another folder")
-    skeleton, content = skeleton_in(file), read_annotations(file)
-    located = locate_pictures(file, content["images"], images)
-    shown: defaultdict[Any, list[str]] = defaultdict(list)
-    shape: NDArray[np.float64] | None = None
-    people = 0
-    try:
-        shapes = {
-            picture["id"]: size_and_orientation(located.folder / picture["file_name"])
-            for picture in located.images
-        }
-        for person in content["annotations"]:
-            if person.get("iscrowd") or not any(person.get("keypoints", [])[2::3]):
-                continue
-            people += 1
-            size, orientation = shapes[person["image_id"]]
-            points = np.reshape(np.array(person["keypoints"], np.float64), (-1, 3))
-            labelled = points[:, 2] > 0
-            points[labelled, :2] = to_upright(points[labelled, :2], orientation, size)
-            shown[person["image_id"]].append(_skeleton_xml(points, skeleton))
-            if shape is None or labelled.sum() > (shape[:, 2] > 0).sum():
-                shape = points
-        text = "".join(
-            f'  <image id="{number}" name={quoteattr(str(picture["file_name"]))} '
-            'width="{}" height="{}">\n'.format(*turned_size(*shapes[picture["id"]]))
-            + "".join(shown[picture["id"]])
-            + "  </image>\n"
-            for number, picture in enumerate(located.images)
-        )
-    except MALFORMED as error:
-        raise DataError(
-            f"{file} cannot be exported ({type(error).__name__}: {error}); hrnet data check says "
-            "what is wrong with it"
-        ) from error
+    data = read_to_export(file, images)
+    text = "".join(
+        f'  <image id="{number}" name={quoteattr(str(picture["file_name"]))} '
+        'width="{}" height="{}">\n'.format(*data.shown_sizes[picture["id"]])
+        + "".join(_skeleton_xml(p.points, data.skeleton) for p in data.people[picture["id"]])
+        + "  </image>\n"
+        for number, picture in enumerate(data.pictures)
+    )
+    everybody = (person.points for people in data.people.values() for person in people)
+    shape = max(everybody, key=lambda points: int((points[:, 2] > 0).sum()), default=None)
     with atomic_write(out / XML) as temporary:
         temporary.write_text(
             f'<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n'
@@ -135,8 +109,10 @@ def export_cvat(file: str | Path, out: str | Path, images: str | Path | None = N
             encoding="utf-8",
         )
     with atomic_write(out / LABELS) as temporary:
-        temporary.write_text(json.dumps([_raw_label(skeleton, shape)], indent=1), encoding="utf-8")
-    return people
+        temporary.write_text(
+            json.dumps([_raw_label(data.skeleton, shape)], indent=1), encoding="utf-8"
+        )
+    return len(data)
 
 
 def _read(file: Path) -> ElementTree.Element:
@@ -239,13 +215,7 @@ def _as_shown(people: list[Instance], picture: Path, said: Size) -> list[Instanc
             f"{picture} has {size[0]} x {size[1]} pixels, and the export is of {said[0]} x "
             f"{said[1]}"
         )
-    for person in people:
-        labelled = person.points[:, 2] > 0
-        person.points[labelled, :2] = to_upright(person.points[labelled, :2], orientation, size)
-        if person.box is not None:
-            corners = to_upright(person.box.reshape(2, 2), orientation, size)
-            person.box = np.sort(corners, axis=0).ravel()
-    return people
+    return [moved(person, to_upright, orientation, size) for person in people]
 
 
 def _skeleton_xml(points: NDArray[np.float64], skeleton: Skeleton) -> str:

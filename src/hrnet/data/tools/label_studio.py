@@ -6,8 +6,8 @@ are related to, or that alone holds them; without boxes there can be one person 
 """
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -15,9 +15,8 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.annotations import link_pictures, locate_pictures, read_annotations
-from hrnet.data.coco import skeleton_in
-from hrnet.data.tools.labels import Instance, Labels, write_labels
+from hrnet.data.annotations import link_pictures
+from hrnet.data.tools.labels import Instance, Labels, moved, read_to_export, write_labels
 from hrnet.errors import ConfigError, DataError
 from hrnet.files import atomic_write
 from hrnet.images import size_and_orientation
@@ -98,42 +97,23 @@ def export_label_studio(file: str | Path, out: str | Path, images: str | Path | 
     file, out = Path(file), Path(out)
     if (out / TASKS).exists():
         raise ConfigError(f"{out} holds tasks already; name another folder")
-    skeleton, content = skeleton_in(file), read_annotations(file)
-    located = locate_pictures(file, content["images"], images)
-    people = 0
-    regions: defaultdict[Any, list[Region]] = defaultdict(list)
-    try:
-        shapes = {
-            picture["id"]: size_and_orientation(located.folder / picture["file_name"])
-            for picture in located.images
-        }
-        for person in content["annotations"]:
-            if person.get("iscrowd") or not any(person.get("keypoints", [])[2::3]):
-                continue
-            people += 1
-            own = _regions(person, skeleton, people, *shapes[person["image_id"]])
-            regions[person["image_id"]] += own
-        prefix = link_pictures(out, {located.folder: file.absolute().parent.name})[located.folder]
-        folder = "images/" if (out / "images").is_dir() else ""
-        tasks = [
-            {
-                "data": {
-                    "image": f"/data/local-files/?d={folder}{prefix}{picture['file_name']}",
-                },
-                "predictions": [{"result": regions[picture["id"]]}],
-            }
-            for picture in located.images
-        ]
-    except MALFORMED as error:
-        raise DataError(
-            f"{file} cannot be exported ({type(error).__name__}: {error}); hrnet data check says "
-            "what is wrong with it"
-        ) from error
+    data = read_to_export(file, images)
+    prefix = link_pictures(out, {data.folder: file.absolute().parent.name})[data.folder]
+    folder = "images/" if (out / "images").is_dir() else ""
+    number = count(1)
+    tasks = []
+    for picture in data.pictures:
+        size = data.shown_sizes[picture["id"]]
+        regions: list[Region] = []
+        for person in data.people[picture["id"]]:
+            regions += _regions(person, data.skeleton, next(number), size)
+        name = f"/data/local-files/?d={folder}{prefix}{picture['file_name']}"
+        tasks.append({"data": {"image": name}, "predictions": [{"result": regions}]})
     with atomic_write(out / TASKS) as temporary:
         temporary.write_text(json.dumps(tasks), encoding="utf-8")
     with atomic_write(out / CONFIG) as temporary:
-        temporary.write_text(_config(skeleton), encoding="utf-8")
-    return people
+        temporary.write_text(_config(data.skeleton), encoding="utf-8")
+    return len(data)
 
 
 KEYPOINT, RECTANGLE = "keypointlabels", "rectanglelabels"
@@ -192,14 +172,10 @@ def _people(regions: list[Region], skeleton: Skeleton, picture: Path, where: str
                 f"{where}: {name} is labelled twice for one person; draw a box around everybody"
             )
         joint[:] = *place, 2
+    people = [Instance(own, boxes.get(key)) for key, own in points.items() if own[:, 2].any()]
     if of_stored:  # back to the picture as shown, in which all labels are taken
-        for key, own in points.items():
-            labelled = own[:, 2] > 0
-            own[labelled, :2] = to_upright(own[labelled, :2], orientation, size)
-            if key in boxes:
-                corners = to_upright(boxes[key].reshape(2, 2), orientation, size)
-                boxes[key] = np.sort(corners, axis=0).ravel()
-    return [Instance(own, boxes.get(key)) for key, own in points.items() if own[:, 2].any()]
+        people = [moved(person, to_upright, orientation, size) for person in people]
+    return people
 
 
 def _relations(regions: list[Region]) -> Iterator[tuple[str, str]]:
@@ -224,19 +200,12 @@ def _holder(place: NDArray[np.float64], boxes: dict[str, NDArray[np.float64]], w
 
 
 def _regions(
-    person: dict[str, Any],
-    skeleton: Skeleton,
-    number: int,
-    size: tuple[int, int],
-    orientation: int,
+    person: Instance, skeleton: Skeleton, number: int, shown: tuple[int, int]
 ) -> list[Region]:
     """Somebody's box, and points that are its children."""
-    points = np.reshape(np.array(person["keypoints"], np.float64), (-1, 3))
-    x, y, width, height = (float(value) for value in person["bbox"])
-    corners = np.array([[x, y], [x + width, y + height]])
-    first, last = np.sort(to_upright(corners, orientation, size), axis=0)
-    shown = turned_size(size, orientation)
+    assert person.box is not None
     scale = 100 / np.array(shown, np.float64)
+    first, last = person.box.reshape(2, 2)
     common = {"original_width": shown[0], "original_height": shown[1], "image_rotation": 0}
     x, y, width, height = np.concatenate([first * scale, (last - first) * scale]).tolist()
     box = {"x": x, "y": y, "width": width, "height": height, "rotation": 0}
@@ -250,9 +219,9 @@ def _regions(
             "value": {**box, RECTANGLE: [skeleton.name]},
         }
     ]
-    for name, point in zip(skeleton.keypoints, points, strict=True):
+    for name, point in zip(skeleton.keypoints, person.points, strict=True):
         if point[2] > 0:
-            x, y = (to_upright(point[:2], orientation, size) * scale).tolist()
+            x, y = (point[:2] * scale).tolist()
             regions.append(
                 {
                     **common,

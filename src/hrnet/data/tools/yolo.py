@@ -2,6 +2,7 @@
 line for everybody: class, box (centre, width, height), then x, y and perhaps v of every point, all
 as shares of the picture as shown, that is turned upright by its EXIF data."""
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from hrnet.data.annotations import locate_pictures, read_annotations
-from hrnet.data.coco import skeleton_in
-from hrnet.data.tools.labels import Instance, Labels, write_labels
+from hrnet.data.tools.labels import Instance, Labels, read_to_export, write_labels
 from hrnet.errors import ConfigError, DataError
 from hrnet.files import atomic_write
 from hrnet.images import size_and_orientation
-from hrnet.images.orientation import to_upright, turned_size
+from hrnet.images.orientation import turned_size
 from hrnet.images.sources import SUFFIXES
 from hrnet.skeletons import Skeleton, load_skeleton, skeleton_of_names
 from hrnet.tables import MALFORMED, validate
@@ -79,35 +78,18 @@ def export_yolo(file: str | Path, out: str | Path, images: str | Path | None = N
     file, out = Path(file), Path(out)
     if (out / "data.yaml").exists():
         raise ConfigError(f"{out} holds a data set already; name another folder")
-    skeleton, content = skeleton_in(file), read_annotations(file)
-    located = locate_pictures(file, content["images"], images)
-    lines: dict[Any, list[str]] = {picture["id"]: [] for picture in located.images}
-    try:
-        shapes = {
-            picture["id"]: size_and_orientation(located.folder / picture["file_name"])
-            for picture in located.images
-        }
-        people = 0
-        for person in content["annotations"]:
-            if person.get("iscrowd") or not any(person.get("keypoints", [])[2::3]):
-                continue
-            people += 1
-            lines[person["image_id"]].append(_line(person, *shapes[person["image_id"]]))
-        names = [picture["file_name"] for picture in located.images]
-    except MALFORMED as error:
-        raise DataError(
-            f"{file} cannot be exported ({type(error).__name__}: {error}); hrnet data check says "
-            "what is wrong with it"
-        ) from error
-    for picture, name in zip(located.images, names, strict=True):
+    data = read_to_export(file, images)
+    for picture in data.pictures:
+        name, size = picture["file_name"], data.shown_sizes[picture["id"]]
+        lines = [_line(person, size) for person in data.people[picture["id"]]]
         link = out / "images" / name
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to((located.folder / name).resolve())
+        link.symlink_to((data.folder / name).resolve())
         with atomic_write((out / "labels" / name).with_suffix(".txt")) as temporary:
-            temporary.write_text("".join(lines[picture["id"]]), encoding="utf-8")
+            temporary.write_text("".join(lines), encoding="utf-8")
     with atomic_write(out / "data.yaml") as temporary:
-        temporary.write_text(_yaml(skeleton), encoding="utf-8")
-    return people
+        temporary.write_text(_yaml(data.skeleton), encoding="utf-8")
+    return len(data)
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
@@ -228,18 +210,14 @@ def _read_lines(picture: Path, joints: int, numbers: int) -> list[Instance]:
     return instances
 
 
-def _line(person: dict[str, Any], size: tuple[int, int], orientation: int) -> str:
-    points = np.reshape(np.array(person["keypoints"], np.float64), (-1, 3))
-    x, y, width, height = (float(value) for value in person["bbox"])
-    corners = np.array([[x, y], [x + width, y + height]])
-    labelled = points[:, 2] > 0
-    points[labelled, :2] = to_upright(points[labelled, :2], orientation, size)
-    first, last = np.sort(to_upright(corners, orientation, size), axis=0)
-    scale = np.array(turned_size(size, orientation), np.float64)
+def _line(person: Instance, shown: tuple[int, int]) -> str:
+    assert person.box is not None
+    scale = np.array(shown, np.float64)
+    first, last = person.box.reshape(2, 2)
     box = np.concatenate([(first + last) / 2 / scale, (last - first) / scale])
     values: Sequence[str] = [f"{value:.8f}" for value in box]
-    for point, is_labelled in zip(points, labelled, strict=True):
-        place = point[:2] / scale if is_labelled else np.zeros(2)
+    for point in person.points:
+        place = point[:2] / scale if point[2] > 0 else np.zeros(2)
         values = [*values, f"{place[0]:.8f}", f"{place[1]:.8f}", str(int(point[2]))]
     return " ".join(["0", *values]) + "\n"
 
@@ -255,4 +233,4 @@ def _yaml(skeleton: Skeleton) -> str:
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return json.dumps(text, ensure_ascii=False)  # which is YAML
