@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from hrnet.cli import app
 from hrnet.data.coco import read_coco
-from hrnet.data.tools.cvat import export_cvat, prepare_cvat
-from hrnet.data.tools.label_studio import export_label_studio, prepare_label_studio
-from hrnet.data.tools.labelme import prepare_labelme
-from hrnet.data.tools.yolo import export_yolo, prepare_yolo
+from hrnet.data.tools.cvat import export_cvat
+from hrnet.data.tools.label_studio import export_label_studio
+from hrnet.data.tools.tools import prepare_labels
+from hrnet.data.tools.yolo import export_yolo
 from hrnet.errors import ConfigError, DataError, HRNetError
 from hrnet.skeletons import find_skeleton, load_skeleton
 from planted import COCO, data_set, tagged, write
@@ -45,7 +45,7 @@ def test_yolo_and_back(tmp_path):
     file = write(tmp_path / "in", content)
     assert export_yolo(file, tmp_path / "yolo") == 9
     assert (tmp_path / "yolo" / "labels" / "1.txt").read_text().count("\n") == 2
-    prepare_yolo(tmp_path / "yolo", tmp_path / "back")
+    prepare_labels("yolo", tmp_path / "yolo", tmp_path / "back")
     before, after = read_coco(file), read_coco(tmp_path / "back" / "train.json")
     order = np.argsort([f.name for f in before.files], kind="stable")
     assert [before.files[i].name for i in order] == [f.name for f in after.files]
@@ -80,8 +80,10 @@ def test_roboflow_s_layout(roboflow, tmp_path):
         app, ["data", "prepare", "yolo", str(roboflow), str(tmp_path / "out")]
     )
     assert result.exit_code == 0, result.output
-    assert "train.json: 2 people\n  taken for granted: the points have no names" in result.output
-    assert "pairs are from flip_idx" in result.output
+    assert "train.json: 2 people; look at them in" in result.output
+    assert (tmp_path / "out" / "train.png").is_file()
+    assert "  taken for granted: the points have no names" in result.output
+    assert "which of each pair is the left one" in result.output
     people = read_coco(tmp_path / "out" / "train.json")
     # Pictures of 120 x 180.
     assert people.keypoints[0].tolist() == [[30, 90, 2], [90, 90, 1], [0, 0, 0]]
@@ -97,8 +99,8 @@ def test_points_of_two_numbers_and_names_by_hand(roboflow, tmp_path):
     (roboflow / "data.yaml").write_text(YAML + "kpt_shape: [3, 2]\n")
     (tmp_path / "own.toml").write_text('schema = 1\nname = "own"\nkeypoints = ["a", "b", "c"]\n')
     own = find_skeleton(str(tmp_path / "own.toml"))
-    files = prepare_yolo(roboflow, tmp_path / "out", own)
-    assert all(guessed == [] for guessed in files.values())
+    files = prepare_labels("yolo", roboflow, tmp_path / "out", own)
+    assert files.guessed == []
     people = read_coco(tmp_path / "out" / "train.json")
     assert people.keypoints[0].tolist() == [[30, 90, 2], [90, 90, 2], [0, 0, 0]]
     assert people.names == ["a", "b", "c"]
@@ -110,15 +112,15 @@ def test_coco_s_points_are_known_by_their_flip_idx(roboflow, tmp_path):
     (roboflow / "data.yaml").write_text(YAML + f"kpt_shape: [17, 3]\nflip_idx: [{order}]\n")
     for file in roboflow.glob("*/labels/*.txt"):
         file.write_text("0 .5 .5 .5 .5" + " .5 .5 2" * 17 + "\n")
-    files = prepare_yolo(roboflow, tmp_path / "out")
-    assert "COCO's 17" in files[tmp_path / "out" / "train.json"][0]
+    files = prepare_labels("yolo", roboflow, tmp_path / "out")
+    assert "COCO's 17" in files.guessed[0]
     assert read_coco(tmp_path / "out" / "train.json").names == list(coco.keypoints)
 
 
 @pytest.mark.parametrize("names", ["[[a, b, c]]", "{0: [a, b, c]}", "[a, b, c]"])
 def test_names_of_points_in_all_ways(roboflow, tmp_path, names):
     (roboflow / "data.yaml").write_text(YAML + f"kpt_shape: [3, 3]\nkpt_names: {names}\n")
-    prepare_yolo(roboflow, tmp_path / "out")
+    prepare_labels("yolo", roboflow, tmp_path / "out")
     assert read_coco(tmp_path / "out" / "train.json").names == ["a", "b", "c"]
 
 
@@ -126,7 +128,7 @@ def test_names_of_points_in_all_ways(roboflow, tmp_path, names):
     ("change", "message"),
     [
         ({"data.yaml": "train: [\n"}, "cannot be read as YAML"),
-        ({"data.yaml": "- 1\n"}, "is no YOLO-pose data set"),
+        ({"data.yaml": "- 1\n"}, "it holds no names with values"),
         ({"data.yaml": YAML}, "KeyError: 'kpt_shape'"),
         ({"data.yaml": YAML + "kpt_shape: [3, 4]\n"}, "kpt_shape is"),
         ({"data.yaml": YAML + "kpt_shape: 3\n"}, "is no YOLO-pose data set"),
@@ -143,13 +145,13 @@ def test_mistakes_are_named_and_nothing_is_written(roboflow, tmp_path, change, m
     for name, text in change.items():
         (roboflow / name).write_text(text)
     with pytest.raises(DataError, match=message):
-        prepare_yolo(roboflow, tmp_path / "out")
+        prepare_labels("yolo", roboflow, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_without_a_data_set(tmp_path):
     with pytest.raises(DataError, match="there is no file .*data.yaml"):
-        prepare_yolo(tmp_path, tmp_path / "out")
+        prepare_labels("yolo", tmp_path, tmp_path / "out")
 
 
 def test_crowds_and_nobody_are_not_exported(tmp_path):
@@ -175,7 +177,7 @@ def test_label_studio_and_back(tmp_path):
     # Submitted without a correction, predictions become annotations.
     done = [{**t, "id": i, "annotations": t.pop("predictions")} for i, t in enumerate(tasks, 1)]
     (out / "export.json").write_text(json.dumps(done))
-    prepare_label_studio(out / "export.json", tmp_path / "back", COCO)
+    prepare_labels("label-studio", out / "export.json", tmp_path / "back", COCO)
     before, after = read_coco(file), read_coco(tmp_path / "back" / "train.json")
     order = np.argsort([f.name for f in before.files], kind="stable")
     assert [before.files[i].name for i in order] == [f.name for f in after.files]
@@ -226,18 +228,18 @@ def test_whose_a_point_is(studio, tmp_path):
         {k: v for k, v in point("tail", 10, 10).items() if k != "id"},
         {"from_name": "quality", "value": {"choices": ["good"]}},
     )
-    files = prepare_label_studio(file, tmp_path / "out")
+    files = prepare_labels("label-studio", file, tmp_path / "out")
     people = read_coco(tmp_path / "out" / "train.json")
     assert people.names == ["tip", "tail"]
     np.testing.assert_allclose(people.keypoints[0], [[61.2, 90, 2], [12, 18, 2]])
     np.testing.assert_allclose(people.keypoints[1], [[60, 90, 2], [108, 18, 2]])
-    assert files[tmp_path / "out" / "train.json"] == [
-        "the order of the points is that in which they come"
-    ]
+    assert files.guessed == ["the order of the points is that in which they come"]
 
 
 def test_without_boxes_there_is_one_person(studio, tmp_path):
-    prepare_label_studio(studio(point("tip", 50, 50), point("tail", 10, 10)), tmp_path / "out")
+    prepare_labels(
+        "label-studio", studio(point("tip", 50, 50), point("tail", 10, 10)), tmp_path / "out"
+    )
     people = read_coco(tmp_path / "out" / "train.json")
     np.testing.assert_allclose(people.keypoints, [[[60, 90, 2], [12, 18, 2]]])
     x1, y1, x2, y2 = people.boxes[0]
@@ -252,22 +254,24 @@ def test_without_boxes_there_is_one_person(studio, tmp_path):
         ([point("tip", 1, 1), point("tip", 2, 2)], "tip is labelled twice for one person"),
         ([box("l", 0, 0, 9, 9, rotation=5), point("tip", 1, 1)], "a box is turned"),
         ([point("tip", 1, 1, image_rotation=90)], "was turned by hand"),
-        ([LEFT], "no result is of the type keypointlabels"),
+        ([LEFT], "has no labelled point"),
         ([point("tip", "a", 1)], "task 7: .*could not convert"),
-        ([{"type": "keypointlabels"}], "is no JSON export of Label Studio's"),
+        ([{"type": "keypointlabels"}], "task 7: KeyError: 'value'"),
     ],
 )
 def test_what_is_not_clear_is_refused(studio, tmp_path, results, message):
     with pytest.raises(DataError, match=message):
-        prepare_label_studio(studio(*results), tmp_path / "out")
+        prepare_labels("label-studio", studio(*results), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_picture_that_is_not_there_and_a_label_of_another_skeleton(studio, tmp_path):
     with pytest.raises(DataError, match=r"task 7: there is no picture /data/upload/3/2.jpg"):
-        prepare_label_studio(studio(point("tip", 1, 1), image="/data/upload/3/2.jpg"), tmp_path)
+        prepare_labels(
+            "label-studio", studio(point("tip", 1, 1), image="/data/upload/3/2.jpg"), tmp_path
+        )
     with pytest.raises(DataError, match="has the label 'tip', which skeleton coco17 lacks"):
-        prepare_label_studio(studio(point("tip", 1, 1)), tmp_path / "out", COCO)
+        prepare_labels("label-studio", studio(point("tip", 1, 1)), tmp_path / "out", COCO)
 
 
 # --- CVAT -----------------------------------------------------------------------------------
@@ -283,7 +287,7 @@ def test_cvat_and_back(tmp_path):
     (label,) = json.loads((tmp_path / "in" / "images" / "labels.json").read_text())
     assert [sub["name"] for sub in label["sublabels"]] == list(COCO.keypoints)
     assert label["svg"].count("<circle") == 17
-    prepare_cvat(tmp_path / "in" / "images", tmp_path / "back")
+    prepare_labels("cvat", tmp_path / "in" / "images", tmp_path / "back")
     before, after = read_coco(file), read_coco(tmp_path / "back" / "train.json")
     order = np.argsort([f.name for f in before.files], kind="stable")
     again = np.argsort([f.name for f in after.files], kind="stable")
@@ -327,8 +331,8 @@ def dot(label, x, y, **more):
 def test_a_skeleton_s_labels_and_limbs(cvat, tmp_path):
     shapes = f"<skeleton label='kite'>{dot('tail', 9, 8, occluded=1)}{dot('tip', 1, 2)}</skeleton>"
     shapes += f"<skeleton label='kite'>{dot('tail', 5, 5)}{dot('tip', 3, 3, outside=1)}</skeleton>"
-    files = prepare_cvat(cvat(shapes, LABELS), tmp_path / "out")
-    assert files[tmp_path / "out" / "train.json"] == []
+    files = prepare_labels("cvat", cvat(shapes, LABELS), tmp_path / "out")
+    assert files.guessed == []
     people = read_coco(tmp_path / "out" / "train.json")
     assert people.names == ["tip", "tail"]
     assert people.keypoints.tolist() == [[[1, 2, 2], [9, 8, 1]], [[0, 0, 0], [5, 5, 2]]]
@@ -340,7 +344,7 @@ def test_single_points_are_somebody_s_by_their_group(cvat, tmp_path):
     shapes = dot("tip", 1, 2, group_id=1) + dot("tip", 3, 4, group_id=2)
     shapes += dot("tail", 5, 6, group_id=1) + dot("tail", 7, 8, group_id=2)
     shapes += '<box label="kite" xtl="0" ytl="1" xbr="60" ybr="70" group_id="2"/>'
-    prepare_cvat(cvat(shapes), tmp_path / "out")
+    prepare_labels("cvat", cvat(shapes), tmp_path / "out")
     people = read_coco(tmp_path / "out" / "train.json")
     assert people.keypoints[..., :2].tolist() == [[[1, 2], [5, 6]], [[3, 4], [7, 8]]]
     (row,) = json.loads((tmp_path / "out" / "train.json").read_text())["annotations"][1:]
@@ -353,7 +357,7 @@ def test_single_points_are_somebody_s_by_their_group(cvat, tmp_path):
         (dot("tip", 1, 2) + dot("tip", 3, 4), "1.jpg: tip is labelled twice for one person"),
         ('<points label="tip" points="1,2;3,4"/>', "tip has 2 points in one shape"),
         ('<points label="tip" points="1"/>', "is not in the format"),
-        ('<points label="tip" points="1,nan"/>', "is not in the format .*tip is at 1.0, nan"),
+        ('<points label="tip" points="1,nan"/>', "is not in the format .*tip is at 1, nan"),
         ('<points points="1,2"/>', "is not in the format .*label"),
         ("", "is not in the format .*no picture has points"),
         ("<points", "cannot be read as XML"),
@@ -362,26 +366,27 @@ def test_single_points_are_somebody_s_by_their_group(cvat, tmp_path):
 )
 def test_what_cvat_would_not_write_is_refused(cvat, tmp_path, shapes, message):
     with pytest.raises(DataError, match=message):
-        prepare_cvat(cvat(shapes), tmp_path / "out")
+        prepare_labels("cvat", cvat(shapes), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_pictures_of_another_size_or_none_and_videos_are_refused(cvat, tmp_path):
+def test_pictures_of_another_size_or_none_are_refused(cvat, tmp_path):
     shapes = dot("tip", 1, 2)
     with pytest.raises(DataError, match="picture of 12 x 18 pixels, but is 120 x 180"):
-        prepare_cvat(cvat(shapes, size='width="12" height="18"'), tmp_path / "out")
-    with pytest.raises(DataError, match="has 120 x 180 pixels, and the export is of 12 x 18"):
-        prepare_cvat(
+        prepare_labels("cvat", cvat(shapes, size='width="12" height="18"'), tmp_path / "out")
+    with pytest.raises(DataError, match="has 120 x 180 pixels, and was labelled with 12 x 18"):
+        prepare_labels(
+            "cvat",
             cvat(shapes, size='width="12" height="18"', name="images/default/1.jpg"),
             tmp_path / "out",
         )
     with pytest.raises(DataError, match=r"there is no picture 2.jpg"):
-        prepare_cvat(cvat(shapes, name="2.jpg"), tmp_path / "out")
+        prepare_labels("cvat", cvat(shapes, name="2.jpg"), tmp_path / "out")
     (tmp_path / "video.xml").write_text("<annotations><track/></annotations>")
-    with pytest.raises(DataError, match="has tracks of a video; export the task"):
-        prepare_cvat(tmp_path / "video.xml", tmp_path / "out")
+    with pytest.raises(DataError, match="no original_size"):
+        prepare_labels("cvat", tmp_path / "video.xml", tmp_path / "out")
     with pytest.raises(DataError, match="there is no file .*annotations.xml"):
-        prepare_cvat(tmp_path, tmp_path / "out")
+        prepare_labels("cvat", tmp_path, tmp_path / "out")
 
 
 # --- LabelMe --------------------------------------------------------------------------------
@@ -433,14 +438,14 @@ def test_labelme_s_groups_are_people(labelme, tmp_path, image):
         ([mark("tip", [1, 2], [3, 4])], {}, "1.json is no file of LabelMe's"),
         ([mark("tip", [1, "x"])], {}, "1.json is no file of LabelMe's"),
         ([{}], {}, "1.json is no file of LabelMe's .*shape_type"),
-        ([mark("tip", [1, 2], kind="circle")], {}, "no shape is a point"),
-        ([mark("tip", [1, 2])], {"image": "2.jpg"}, "1.json: there is no picture 2.jpg"),
+        ([mark("tip", [1, 2], kind="circle")], {}, "has no labelled point"),
+        ([mark("tip", [1, 2])], {"image": "2.jpg"}, "1.json: there is no picture day/2.jpg"),
         ([mark("tip", [1, 2])], {"width": 60}, "was labelled with 60 x 180"),
     ],
 )
 def test_what_labelme_leaves_open_is_refused(labelme, tmp_path, shapes, more, message):
     with pytest.raises(DataError, match=message):
-        prepare_labelme(labelme(*shapes, **more), tmp_path / "out")
+        prepare_labels("labelme", labelme(*shapes, **more), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -460,13 +465,13 @@ def exports(folder):
     shapes = [mark("tip", [1, 2], group=1), mark("kite", [60, 70], [0, 1], kind="rectangle")]
     table = {"shapes": shapes, "imagePath": "1.jpg", "imageWidth": 120, "imageHeight": 180}
     write(folder / "in" / "images", table, "1.json")
-    yield "yolo", prepare_yolo, folder / "yolo", folder / "yolo" / "data.yaml"
-    yield "lines", prepare_yolo, folder / "yolo", folder / "yolo" / "labels" / "1.txt"
+    yield "yolo", "yolo", folder / "yolo", folder / "yolo" / "data.yaml"
+    yield "lines", "yolo", folder / "yolo", folder / "yolo" / "labels" / "1.txt"
     export = folder / "studio" / "export.json"
-    yield "label-studio", prepare_label_studio, export, export
+    yield "label-studio", "label-studio", export, export
     annotations = folder / "in" / "images" / "annotations.xml"
-    yield "cvat", prepare_cvat, annotations, annotations
-    yield "labelme", prepare_labelme, folder / "in" / "images", folder / "in" / "images" / "1.json"
+    yield "cvat", "cvat", annotations, annotations
+    yield "labelme", "labelme", folder / "in" / "images", folder / "in" / "images" / "1.json"
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -474,13 +479,13 @@ def test_damaged_exports_are_read_or_refused_in_a_sentence(tmp_path, seed):
     """Over five hundred damages: none gives another error than ours, or leaves half of a result."""
     rng = np.random.default_rng(seed)
     refused = 0
-    for name, prepare, source, file in exports(tmp_path):
+    for name, tool, source, file in exports(tmp_path):
         whole = file.read_bytes()
         for number in range(30):
             file.write_bytes(damaged(whole, [b'{"a": [1, null]}', b"<x/>"], rng))
             out = tmp_path / f"{name}{number}"
             try:
-                for written in prepare(source, out):
+                for written in prepare_labels(tool, source, out).files:
                     read_coco(written)
                 assert (out / "skeleton.toml").is_file()
             except HRNetError as error:

@@ -1,4 +1,4 @@
-"""Tables (skeletons, model cards, recipes; JSON): reading, validating, and helpful refusals."""
+"""Tables (skeletons, model cards, recipes; JSON, YAML): reading, validating, helpful refusals."""
 
 import difflib
 import json
@@ -48,6 +48,29 @@ def read_json(file: Path, kind: str, error_type: type[HRNetError] = DataError) -
         raise error_type(f"there is no {kind} {file}") from None
     except (OSError, ValueError, RecursionError) as error:  # not JSON, not UTF-8, too deep
         raise error_type(f"the {kind} {file} cannot be read as JSON: {error}") from error
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """The content of a YAML file that holds a mapping.
+
+    Raises:
+        ConfigError: PyYAML is not installed.
+        DataError: the file is missing, not YAML, or no mapping.
+    """
+    try:
+        import yaml  # type: ignore[import-untyped]
+    except ModuleNotFoundError:
+        raise ConfigError(f"{file.name} needs pyyaml: pip install 'hrnet[data]'") from None
+    try:
+        table = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"there is no file {file}") from None
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{file} cannot be read as YAML: {reason}") from None
+    if not isinstance(table, dict):
+        raise DataError(f"{file} cannot be read as YAML: it holds no names with values")
+    return table
 
 
 def merged(table: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -139,17 +139,26 @@ class Published(StrEnum):
     lsp = "lsp"
     coco = "coco"
     mpii = "mpii"
-    yolo = "yolo"
-    label_studio = "label-studio"
     cvat = "cvat"
+    deeplabcut = "deeplabcut"
+    label_studio = "label-studio"
     labelme = "labelme"
+    rectlabel = "rectlabel"
+    sleap = "sleap"
+    supervisely = "supervisely"
+    via = "via"
+    yolo = "yolo"
+    categories = "categories"
 
 
 @data.command()
 def prepare(
     name: Annotated[
         Published,
-        typer.Argument(help="A data set as published, or whose export it is."),
+        typer.Argument(
+            help="A data set as published, or whose export it is; categories: a COCO file with "
+            "several."
+        ),
     ],
     source: Annotated[
         Path, typer.Argument(help="Folder that it was unpacked to; file that was exported.")
@@ -162,45 +171,60 @@ def prepare(
 ) -> None:
     """Bring what its makers publish, or a tool exports, into the form to train on. Pictures are
     linked, not copied."""
-    from hrnet.data.coco import read_coco
     from hrnet.data.people import in_words
     from hrnet.data.prepare.coco2017 import prepare_coco
     from hrnet.data.prepare.lsp import prepare_lsp
     from hrnet.data.prepare.mpii import prepare_mpii
-    from hrnet.data.tools.cvat import prepare_cvat
-    from hrnet.data.tools.label_studio import prepare_label_studio
-    from hrnet.data.tools.labelme import prepare_labelme
-    from hrnet.data.tools.yolo import prepare_yolo
     from hrnet.errors import ConfigError
-    from hrnet.skeletons import find_skeleton
 
-    tools = {
-        Published.yolo: prepare_yolo,
-        Published.label_studio: prepare_label_studio,
-        Published.cvat: prepare_cvat,
-        Published.labelme: prepare_labelme,
+    published = {
+        Published.lsp: prepare_lsp,
+        Published.coco: prepare_coco,
+        Published.mpii: prepare_mpii,
     }
-    if name in tools:
-        points = None if skeleton is None else find_skeleton(skeleton)
-        for file, guessed in tools[name](source, out, points).items():
-            typer.echo(f"{file}: {in_words(read_coco(file).counts())}")
-            for what in guessed:
-                typer.echo(f"  taken for granted: {what}")
-        typer.echo(f"{out / 'skeleton.toml'}: look it over")
+    if name not in published:
+        _prepare_labels(name.value, source, out, skeleton)
         return
     if skeleton is not None:
         raise ConfigError(f"--skeleton is for a tool's form; {name.value} has its own")
-    run = {"lsp": prepare_lsp, "coco": prepare_coco, "mpii": prepare_mpii}[name]
-    for file, counts in run(source, out).items():
+    for file, counts in published[name](source, out).items():
         typer.echo(f"{file}: {in_words(counts)}")
+
+
+def _prepare_labels(tool: str, source: Path, out: Path, skeleton: str | None) -> None:
+    from hrnet.data.check.sheet import crop_sheet
+    from hrnet.data.coco import read_coco
+    from hrnet.data.people import in_words
+    from hrnet.data.tools.tools import prepare_labels
+    from hrnet.images import write_image
+    from hrnet.skeletons import find_skeleton
+
+    points = None if skeleton is None else find_skeleton(skeleton)
+    prepared = prepare_labels(tool, source, out, points)
+    for file, toml in prepared.files.items():
+        people = read_coco(file)
+        sheet = file.with_suffix(".png")
+        look = ""
+        if len(people):
+            write_image(sheet, crop_sheet(people, find_skeleton(str(toml))))
+            look = f"; look at them in {sheet}"
+        typer.echo(f"{file}: {in_words(people.counts())}{look}")
+    for what, count in prepared.left_out.items():
+        typer.echo(f"  left out: {count} {what}")
+    for what, count in prepared.found.items():
+        typer.echo(f"  pictures {what}: {count}")
+    for what in prepared.guessed:
+        typer.echo(f"  taken for granted: {what}")
+    for toml in dict.fromkeys(prepared.files.values()):
+        typer.echo(f"{toml}: look it over, its pairs and sigmas above all")
 
 
 class Tool(StrEnum):
     """Whose form to write."""
 
-    yolo = "yolo"
-    label_studio = "label-studio"
     cvat = "cvat"
+    label_studio = "label-studio"
+    yolo = "yolo"
 
 
 @data.command()
@@ -211,16 +235,9 @@ def export(
     images: Images = None,
 ) -> None:
     """Write a data set as another tool has it. Pictures are linked, not copied."""
-    from hrnet.data.tools.cvat import export_cvat
-    from hrnet.data.tools.label_studio import export_label_studio
-    from hrnet.data.tools.yolo import export_yolo
+    from hrnet.data.tools.tools import EXPORT
 
-    write = {
-        Tool.yolo: export_yolo,
-        Tool.label_studio: export_label_studio,
-        Tool.cvat: export_cvat,
-    }
-    people = write[tool](file, out, images)
+    people = EXPORT[tool.value](file, out, images)
     typer.echo(f"{out}: {people} people")
 
 

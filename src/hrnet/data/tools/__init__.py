@@ -1,1 +1,1 @@
-"""Labelling tools' own formats, both ways: one file a tool."""
+"""Labelling tools' own formats, to COCO's and back."""

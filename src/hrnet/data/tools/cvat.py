@@ -1,9 +1,10 @@
-"""CVAT's own XML, "CVAT for images 1.1": pictures with skeletons, whose joints are points with a
-label, `outside` and `occluded`; or with single points, of which a group is somebody."""
+"""CVAT's own XML. "CVAT for images 1.1": pictures with skeletons, whose joints are points with a
+label, `outside` and `occluded`; or with single points, of which a group is somebody. "CVAT for
+video 1.1": tracks of skeletons by frame, whose pictures have names such as frame_000012.PNG."""
 
 import json
 import re
-from collections.abc import Iterable
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -12,70 +13,41 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.data.tools.labels import Instance, Labels, moved, read_to_export, write_labels
+from hrnet.data.tools.exporting import read_to_export
+from hrnet.data.tools.labels import IN_ORDER, Export, LabelledPicture, Somebody
 from hrnet.errors import ConfigError, DataError
 from hrnet.files import atomic_write
-from hrnet.images import size_and_orientation
-from hrnet.images.finding import find_pictures
-from hrnet.images.orientation import to_upright, turned_size
 from hrnet.skeletons import Skeleton, skeleton_of_names
 from hrnet.tables import MALFORMED
 
 XML, LABELS = "annotations.xml", "labels.json"
+ADVICE = "group everybody's points, or draw skeletons"
 
-Size = tuple[int, int]
 
-
-def prepare_cvat(
-    source: str | Path, out: str | Path, skeleton: Skeleton | None = None
-) -> dict[Path, list[str]]:
-    """Write `train.json` and `skeleton.toml`.
-
-    Args:
-        source: `annotations.xml`, or its folder, with the pictures in it or below.
-        out: folder to write to; the pictures are linked.
-        skeleton: what the points are; by default the labels that were used.
-
-    Returns:
-        The files, and what was taken for granted in each.
+def read_cvat(source: Path) -> Export:
+    """`annotations.xml`, or its folder, with the pictures in it or below.
 
     Raises:
-        DataError: it is no such export, a picture is not there, or it is not clear whose a point
-            is.
-        ImageError: a picture is none.
+        DataError: it is no such export, or it is not clear whose a point is.
     """
-    file = Path(source) / XML if Path(source).is_dir() else Path(source)
+    file = source / XML if source.is_dir() else source
     root = _read(file)
     images = root.findall("image")
-    if not images:
-        what = "tracks of a video" if root.find("track") is not None else "no pictures"
-        raise DataError(f'{file} has {what}; export the task in the format "CVAT for images 1.1"')
+    left_out: Counter[str] = Counter()
     try:
-        names, limbs, guessed = _points(root, images)
-        own = skeleton or skeleton_of_names("own", names, limbs)
-        if unknown := [name for name in names if name not in own.keypoints]:
-            raise DataError(f"{file} has the label {unknown[0]!r}, which skeleton {own.name} lacks")
-        sizes = [(int(image.attrib["width"]), int(image.attrib["height"])) for image in images]
-        found = find_pictures(
-            [image.attrib["name"] for image in images],
-            file.parent,
-            trees=[file.absolute().parent],
-            sizes=list(sizes),
-        )
+        if images:
+            pictures = [_picture(image, file) for image in images]
+        elif root.find("track") is not None:
+            pictures = _frames(root, file, left_out)
+        else:
+            raise DataError(f"{file} has neither pictures nor tracks")
+        skeleton, guessed = _points(root)
     except MALFORMED as error:
-        raise _no_export(file, error) from error
-    labels = Labels(own, guessed=[] if skeleton else guessed)
-    for i, (image, size) in enumerate(zip(images, sizes, strict=True)):
-        name, picture = image.attrib["name"], found.paths[i]
-        if picture is None:
-            why = found.refused.get(i, f"there is no picture {name}")
-            raise DataError(f"{file}: {why}")
-        try:
-            people = _people(image, own, f"{file}, {name}")
-        except MALFORMED as error:
-            raise _no_export(file, error) from error
-        labels.pictures.setdefault(picture, []).extend(_as_shown(people, picture, size))
-    return write_labels({"train": labels}, Path(out))
+        raise DataError(
+            f'{file} is not in the format "CVAT for images 1.1" or "CVAT for video 1.1" '
+            f"({type(error).__name__}: {error})"
+        ) from error
+    return Export({"train": pictures}, file.parent, skeleton, guessed=guessed, left_out=left_out)
 
 
 def export_cvat(file: str | Path, out: str | Path, images: str | Path | None = None) -> int:
@@ -130,20 +102,10 @@ def _read(file: Path) -> ElementTree.Element:
         raise DataError(f"{file} cannot be read as XML: {error}") from None
 
 
-def _no_export(file: Path, error: Exception) -> DataError:
-    return DataError(
-        f'{file} is not in the format "CVAT for images 1.1" ({type(error).__name__}: {error})'
-    )
-
-
-def _points(
-    root: ElementTree.Element, images: Iterable[ElementTree.Element]
-) -> tuple[list[str], list[tuple[str, str]], list[str]]:
-    """Names in the order of the task's labels, limbs by the skeleton's drawing, and what is taken
+def _points(root: ElementTree.Element) -> tuple[Skeleton, list[str]]:
+    """Points in the order of the task's labels, limbs by the skeleton's drawing, and what is taken
     for granted."""
-    used = dict.fromkeys(
-        point.attrib["label"] for image in images for point in image.iter("points")
-    )
+    used = dict.fromkeys(point.attrib["label"] for point in root.iter("points"))
     if not used:
         raise ValueError("no picture has points")
     listed = [
@@ -152,7 +114,6 @@ def _points(
         if label.findtext("parent") or label.findtext("type") == "points"
     ]
     names = dict.fromkeys([name for name in listed if name in used] + list(used))
-    guessed = [] if listed else ["the order of the points is that in which they come"]
     limbs: list[tuple[str, str]] = []
     for label in root.iter("label"):
         drawing = label.findtext("svg") or ""
@@ -165,57 +126,66 @@ def _points(
             limb = tuple(nodes.get(values.get(f"node-{end}", ""), "") for end in ("from", "to"))
             if all(name in names for name in limb):
                 limbs.append((limb[0], limb[1]))
-    return list(names), limbs, guessed
+    return skeleton_of_names("own", list(names), limbs), [] if listed else [IN_ORDER]
 
 
-def _people(image: ElementTree.Element, skeleton: Skeleton, where: str) -> list[Instance]:
-    """In the pixels that the export means."""
-    people: dict[str, NDArray[np.float64]] = {}
-    owners = [(f"skeleton {n}", element) for n, element in enumerate(image.findall("skeleton"))]
-    parts = [(key, point) for key, element in owners for point in element.findall("points")]
-    parts += [(f"group {p.get('group_id', '0')}", p) for p in image.findall("points")]
-    for key, point in parts:
-        name = point.attrib["label"]
-        places = [pair.split(",") for pair in point.attrib["points"].split(";")]
-        if len(places) != 1:
-            raise DataError(
-                f"{where}: {name} has {len(places)} points in one shape; draw one point a label, "
-                "or a skeleton"
-            )
-        joints = people.setdefault(key, np.zeros((len(skeleton), 3)))
-        if point.get("outside") == "1":
-            continue
-        joint = joints[skeleton.index(name)]
-        if joint[2] > 0:
-            raise DataError(
-                f"{where}: {name} is labelled twice for one person; group everybody's points, or "
-                "draw skeletons"
-            )
-        x, y = (float(value) for value in places[0])
-        joint[:] = x, y, 1 if point.get("occluded") == "1" else 2
-        if not np.isfinite(joint).all():
-            raise ValueError(f"{name} is at {x}, {y}")
-    boxes = {
-        f"group {box.attrib['group_id']}": np.array(
-            [float(box.attrib[key]) for key in ("xtl", "ytl", "xbr", "ybr")]
-        )
-        for box in image.findall("box")
-        if box.get("group_id", "0") != "0"
-    }
-    return [Instance(own, boxes.get(key)) for key, own in people.items() if own[:, 2].any()]
+def _picture(image: ElementTree.Element, file: Path) -> LabelledPicture:
+    name = image.attrib["name"]
+    size = int(image.attrib["width"]), int(image.attrib["height"])
+    where = f"{file}, {name}"
+    people: dict[str, Somebody] = {}
+    for number, element in enumerate(image.findall("skeleton")):
+        for point in element.findall("points"):
+            _mark(people.setdefault(f"skeleton {number}", Somebody()), point, where)
+    for point in image.findall("points"):
+        _mark(people.setdefault(f"group {point.get('group_id', '0')}", Somebody()), point, where)
+    for box in image.findall("box"):
+        if box.get("group_id", "0") != "0":
+            x1, y1, x2, y2 = (float(box.attrib[key]) for key in ("xtl", "ytl", "xbr", "ybr"))
+            people.setdefault(f"group {box.get('group_id')}", Somebody()).box = x1, y1, x2, y2
+    return LabelledPicture(name, where, list(people.values()), size)
 
 
-def _as_shown(people: list[Instance], picture: Path, said: Size) -> list[Instance]:
-    """In the pixels of the picture as shown, where the export means those stored."""
-    size, orientation = size_and_orientation(picture)
-    if said == turned_size(size, orientation):
-        return people
-    if said != size:
+def _frames(root: ElementTree.Element, file: Path, left_out: Counter[str]) -> list[LabelledPicture]:
+    """The frames of a video where somebody was labelled by hand; those between, which CVAT fills
+    in, tell training nothing new."""
+    size = root.find(".//original_size")
+    if size is None:
+        raise ValueError("no original_size")
+    shown = int(size.findtext("width", "")), int(size.findtext("height", ""))
+    frames: dict[int, list[Somebody]] = {}
+    for track in root.findall("track"):
+        for element in track.findall("skeleton"):
+            number = int(element.attrib["frame"])
+            points = element.findall("points")
+            if "1" not in (element.get("keyframe"), *(p.get("keyframe") for p in points)):
+                left_out["skeletons between keyframes"] += 1
+                continue
+            somebody = Somebody()
+            for point in points:
+                _mark(somebody, point, f"{file}, frame {number}")
+            if element.get("outside") != "1" and somebody.points:
+                frames.setdefault(number, []).append(somebody)
+        for shape in ("points", "box", "polygon", "polyline"):
+            left_out[f"tracked {shape} that are no skeletons"] += len(track.findall(shape))
+    return [
+        LabelledPicture(f"frame_{number:06d}.PNG", f"{file}, frame {number}", people, shown)
+        for number, people in sorted(frames.items())
+    ]
+
+
+def _mark(somebody: Somebody, point: ElementTree.Element, where: str) -> None:
+    if point.get("outside") == "1":
+        return
+    name = point.attrib["label"]
+    places = [pair.split(",") for pair in point.attrib["points"].split(";")]
+    if len(places) != 1:
         raise DataError(
-            f"{picture} has {size[0]} x {size[1]} pixels, and the export is of {said[0]} x "
-            f"{said[1]}"
+            f"{where}: {name} has {len(places)} points in one shape; draw one point a label, or a "
+            "skeleton"
         )
-    return [moved(person, to_upright, orientation, size) for person in people]
+    x, y = places[0]
+    somebody.mark(name, x, y, 1 if point.get("occluded") == "1" else 2, where, ADVICE)
 
 
 def _skeleton_xml(points: NDArray[np.float64], skeleton: Skeleton) -> str:

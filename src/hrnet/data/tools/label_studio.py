@@ -6,6 +6,7 @@ are related to, or that alone holds them; without boxes there can be one person 
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -13,16 +14,21 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hrnet.data.annotations import link_pictures
-from hrnet.data.tools.labels import Instance, Labels, moved, read_to_export, write_labels
+from hrnet.data.tools.exporting import read_to_export
+from hrnet.data.tools.labels import (
+    Box,
+    Export,
+    Instance,
+    LabelledPicture,
+    Size,
+    Somebody,
+    holder,
+)
 from hrnet.errors import ConfigError, DataError
 from hrnet.files import atomic_write
-from hrnet.images import size_and_orientation
-from hrnet.images.finding import find_pictures
-from hrnet.images.orientation import to_upright, turned_size
-from hrnet.skeletons import Skeleton, skeleton_of_names
+from hrnet.skeletons import Skeleton
 from hrnet.tables import MALFORMED, read_json
 
 Region = dict[str, Any]
@@ -31,55 +37,34 @@ TASKS = "tasks.json"
 CONFIG = "labels.xml"
 
 
-def prepare_label_studio(
-    source: str | Path, out: str | Path, skeleton: Skeleton | None = None
-) -> dict[Path, list[str]]:
-    """Write `train.json` and `skeleton.toml`.
-
-    Args:
-        source: the exported JSON file, with the pictures in its folder or below.
-        out: folder to write to; the pictures are linked.
-        skeleton: what the points are; by default the labels that were used, as they come.
-
-    Returns:
-        The files, and what was taken for granted in each.
+def read_label_studio(source: Path) -> Export:
+    """The exported JSON file, with the pictures in its folder or below.
 
     Raises:
-        DataError: it is no such export, a picture is not there, or it is not clear whose a point
-            is.
-        ImageError: a picture is none.
+        DataError: it is no such export, or it is not clear whose a point is.
     """
-    file = Path(source)
-    tasks = read_json(file, "export")
+    tasks = read_json(source, "export")
+    pictures = []
+    left_out: Counter[str] = Counter()
     try:
         results = [_results(task) for task in tasks]
         names = [_picture_name(task) for task in tasks]
-        used = dict.fromkeys(_label(r) for rs in results for r in rs if r.get("type") == KEYPOINT)
-        if not used:
-            raise ValueError("no result is of the type keypointlabels")
     except MALFORMED as error:
         raise DataError(
-            f"{file} is no JSON export of Label Studio's with keypoints "
-            f"({type(error).__name__}: {error})"
+            f"{source} is no JSON export of Label Studio's ({type(error).__name__}: {error})"
         ) from error
-    points = skeleton or skeleton_of_names("own", list(used))
-    if unknown := [name for name in used if name not in points.keypoints]:
-        raise DataError(f"{file} has the label {unknown[0]!r}, which skeleton {points.name} lacks")
-    found = find_pictures(names, file.parent, trees=[file.absolute().parent])
-    guessed = [] if skeleton else ["the order of the points is that in which they come"]
-    labels = Labels(points, guessed=guessed)
-    for i, (task, regions) in enumerate(zip(tasks, results, strict=True)):
-        picture = found.paths[i]
-        if picture is None:
-            why = found.refused.get(i, f"there is no picture {names[i]}")
-            raise DataError(f"{file}, task {task.get('id')}: {why}")
-        where = f"{file}, task {task.get('id')}"
+    for task, name, regions in zip(tasks, names, results, strict=True):
+        where = f"{source}, task {task.get('id')}"
+        if regions is None:
+            left_out["tasks that nobody labelled"] += 1
+            continue
         try:
-            people = _people(regions, points, picture, where)
+            pictures.append(
+                LabelledPicture(name, where, _people(regions, where), _size(regions), shares=True)
+            )
         except MALFORMED as error:
             raise DataError(f"{where}: {type(error).__name__}: {error}") from error
-        labels.pictures.setdefault(picture, []).extend(people)
-    return write_labels({"train": labels}, Path(out))
+    return Export({"train": pictures}, source.parent, left_out=left_out)
 
 
 def export_label_studio(file: str | Path, out: str | Path, images: str | Path | None = None) -> int:
@@ -117,12 +102,14 @@ def export_label_studio(file: str | Path, out: str | Path, images: str | Path | 
 
 
 KEYPOINT, RECTANGLE = "keypointlabels", "rectanglelabels"
+BOX = ("x", "y", "width", "height")
+ADVICE = "draw a box around everybody"
 
 
-def _results(task: dict[str, Any]) -> list[Region]:
-    """Of the last annotation that was not cancelled."""
+def _results(task: dict[str, Any]) -> list[Region] | None:
+    """Of the last annotation that was not cancelled; None where there is none."""
     annotations = [a for a in task.get("annotations") or () if not a.get("was_cancelled")]
-    return list(annotations[-1]["result"]) if annotations else []
+    return list(annotations[-1]["result"]) if annotations else None
 
 
 def _picture_name(task: dict[str, Any]) -> str:
@@ -136,46 +123,36 @@ def _label(region: Region) -> str:
     return str(label)
 
 
-def _people(regions: list[Region], skeleton: Skeleton, picture: Path, where: str) -> list[Instance]:
-    if not regions:
-        return []
+def _size(regions: list[Region]) -> Size | None:
+    """That the regions state, of the picture as stored or as shown."""
+    stated = {(r["original_width"], r["original_height"]) for r in regions if "original_width" in r}
+    return stated.pop() if len(stated) == 1 else None
+
+
+def _people(regions: list[Region], where: str) -> list[Somebody]:
+    """In shares of the picture."""
     if any(region.get("image_rotation") for region in regions):
         raise DataError(f"{where}: the picture was turned by hand, which cannot be undone here")
-    size, orientation = size_and_orientation(picture)
-    shown = turned_size(size, orientation)
-    stated = {(r["original_width"], r["original_height"]) for r in regions if "original_width" in r}
-    of_stored = stated == {size} and size != shown
-    scale = np.array(size if of_stored else shown, np.float64) / 100
-
-    boxes: dict[str, NDArray[np.float64]] = {}
+    boxes: dict[str, Box] = {}
     for region in regions:
         if region.get("type") == RECTANGLE:
             value = region["value"]
             if value.get("rotation"):
                 raise DataError(f"{where}: a box is turned; draw it upright")
-            corner = np.array([value["x"], value["y"]], np.float64)
-            extent = np.array([value["width"], value["height"]], np.float64)
-            boxes[str(region["id"])] = np.concatenate([corner * scale, (corner + extent) * scale])
-    points = {key: np.zeros((len(skeleton), 3)) for key in [*boxes] or [""]}
+            x, y, width, height = (float(value[key]) / 100 for key in BOX)
+            boxes[str(region["id"])] = x, y, x + width, y + height
+    people = {key: Somebody(box=box) for key, box in boxes.items()}
     related = dict(_relations(regions))
     for region in regions:
         if region.get("type") != KEYPOINT:
             continue
         name, value = _label(region), region["value"]
-        place = np.array([value["x"], value["y"]], np.float64) * scale
+        x, y = float(value["x"]) / 100, float(value["y"]) / 100
         owner = str(region.get("parentID") or related.get(str(region.get("id"))) or "")
-        if owner not in points:
-            owner = _holder(place, boxes, f"{where}: {name}")
-        joint = points[owner][skeleton.index(name)]
-        if joint[2] > 0:
-            raise DataError(
-                f"{where}: {name} is labelled twice for one person; draw a box around everybody"
-            )
-        joint[:] = *place, 2
-    people = [Instance(own, boxes.get(key)) for key, own in points.items() if own[:, 2].any()]
-    if of_stored:  # back to the picture as shown, in which all labels are taken
-        people = [moved(person, to_upright, orientation, size) for person in people]
-    return people
+        if owner not in people:
+            owner = holder(x, y, boxes, f"{where}: {name}")
+        people.setdefault(owner, Somebody()).mark(name, x, y, 2, where, ADVICE)
+    return list(people.values())
 
 
 def _relations(regions: list[Region]) -> Iterator[tuple[str, str]]:
@@ -184,19 +161,6 @@ def _relations(regions: list[Region]) -> Iterator[tuple[str, str]]:
         if region.get("type") == "relation":
             yield str(region["from_id"]), str(region["to_id"])
             yield str(region["to_id"]), str(region["from_id"])
-
-
-def _holder(place: NDArray[np.float64], boxes: dict[str, NDArray[np.float64]], what: str) -> str:
-    """The one box that holds a point."""
-    if not boxes:
-        return ""
-    holding = [key for key, b in boxes.items() if (b[:2] <= place).all() and (place <= b[2:]).all()]
-    if len(holding) != 1:
-        raise DataError(
-            f"{what} is in {len(holding)} boxes, and says of none that it is its parent; it is not "
-            "clear whose it is"
-        )
-    return holding[0]
 
 
 def _regions(

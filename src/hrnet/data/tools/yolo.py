@@ -10,50 +10,44 @@ from typing import Any
 
 import numpy as np
 
-from hrnet.data.tools.labels import Instance, Labels, read_to_export, write_labels
+from hrnet.data.tools.exporting import read_to_export
+from hrnet.data.tools.labels import Export, Instance, LabelledPicture, Somebody, with_pairs
 from hrnet.errors import ConfigError, DataError
 from hrnet.files import atomic_write
-from hrnet.images import size_and_orientation
-from hrnet.images.orientation import turned_size
 from hrnet.images.sources import SUFFIXES
 from hrnet.skeletons import Skeleton, load_skeleton, skeleton_of_names
-from hrnet.tables import MALFORMED, validate
+from hrnet.tables import MALFORMED, read_yaml
 
 PARTS = ("train", "val", "test")
 
 
-def prepare_yolo(
-    source: str | Path, out: str | Path, skeleton: Skeleton | None = None
-) -> dict[Path, list[str]]:
-    """Write `train.json`, `val.json` and `test.json`, whichever there are, and `skeleton.toml`.
-
-    Args:
-        source: `data.yaml`, or its folder.
-        out: folder to write to; the pictures are linked.
-        skeleton: what the points are; by default what the file says of them.
-
-    Returns:
-        The files, and what was taken for granted in each.
+def read_yolo(source: Path) -> Export:
+    """`data.yaml`, or its folder: the parts `train`, `val` and `test`, whichever there are.
 
     Raises:
         DataError: there is no such data set, or a line is not of its form.
-        ImageError: a picture is missing, or is none.
     """
-    file = Path(source) / "data.yaml" if Path(source).is_dir() else Path(source)
-    table = _read_yaml(file)
+    file = source / "data.yaml" if source.is_dir() else source
+    table = read_yaml(file)
     try:
         joints, numbers = (int(value) for value in table["kpt_shape"])
         if joints < 1 or numbers not in (2, 3):
             raise ValueError(f"kpt_shape is {table['kpt_shape']}")
-        points, guessed = _skeleton(table, joints, skeleton)
-        parts: dict[str, Labels] = {}
+        skeleton, guessed = _skeleton(table, joints)
+        parts: dict[str, list[LabelledPicture]] = {}
         for name in PARTS:
             if table.get(name):
-                labels = Labels(points, guessed=list(guessed))
-                for picture in _pictures(file, table, table[name]):
-                    labels.pictures[picture] = _read_lines(picture, joints, numbers)
-                if labels.pictures:
-                    parts[name] = labels
+                pictures = [
+                    LabelledPicture(
+                        str(picture.absolute()),
+                        str(file),
+                        _people(picture, skeleton, numbers),
+                        shares=True,
+                    )
+                    for picture in _pictures(file, table, table[name])
+                ]
+                if pictures:
+                    parts[name] = pictures
     except MALFORMED as error:
         raise DataError(
             f"{file} is no YOLO-pose data set ({type(error).__name__}: {error}); it needs "
@@ -61,7 +55,7 @@ def prepare_yolo(
         ) from error
     if not parts:
         raise DataError(f"{file} names no pictures that are there under train, val or test")
-    return write_labels(parts, Path(out))
+    return Export(parts, file.absolute().parent, skeleton, numbered=True, guessed=guessed)
 
 
 def export_yolo(file: str | Path, out: str | Path, images: str | Path | None = None) -> int:
@@ -92,37 +86,12 @@ def export_yolo(file: str | Path, out: str | Path, images: str | Path | None = N
     return len(data)
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        import yaml  # type: ignore[import-untyped]
-    except ModuleNotFoundError:
-        raise ConfigError("YOLO's data.yaml needs pyyaml: pip install 'hrnet[data]'") from None
-    try:
-        table = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"there is no file {file}") from None
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{file} cannot be read as YAML: {reason}") from None
-    if not isinstance(table, dict):
-        raise DataError(f"{file} is no YOLO-pose data set; it needs kpt_shape, and train or val")
-    return table
-
-
-def _skeleton(
-    table: dict[str, Any], joints: int, given: Skeleton | None
-) -> tuple[Skeleton, list[str]]:
+def _skeleton(table: dict[str, Any], joints: int) -> tuple[Skeleton, list[str]]:
     """What the points are, and what of it the file does not say."""
     flip = table.get("flip_idx")
     order = None if not flip else [int(i) for i in flip]
     if order is not None and sorted(order) != list(range(joints)):
         raise ValueError(f"flip_idx is no order of {joints} points")
-    if given is not None:
-        if len(given) != joints:
-            raise ValueError(
-                f"skeleton {given.name} has {len(given)} points, and kpt_shape {joints}"
-            )
-        return given, []
     named = table.get("kpt_names")
     if isinstance(named, dict):
         named = list(named.values())
@@ -142,15 +111,10 @@ def _skeleton(
         raise ValueError(f"{len(named)} kpt_names for {joints} points")
     skeleton = skeleton_of_names(_class_name(table), [str(name) for name in named])
     if order is not None:
-        by_name = {frozenset(pair) for pair in skeleton.pairs}
-        pairs = [
-            (skeleton.keypoints[i], skeleton.keypoints[j]) for i, j in enumerate(order) if i < j
-        ]
-        if {frozenset(pair) for pair in pairs} != by_name:
-            guessed.append("pairs are from flip_idx: look which of each is the left one")
-            table_of = {**skeleton.to_dict(), "pairs": [list(pair) for pair in pairs]}
-            table_of["on_axis"] = not pairs
-            skeleton = validate(Skeleton, table_of, "skeleton")
+        points = skeleton.keypoints
+        pairs = [(points[i], points[j]) for i, j in enumerate(order) if i < j]
+        skeleton, notes = with_pairs(skeleton, pairs)
+        guessed += notes
     return skeleton, guessed
 
 
@@ -180,34 +144,37 @@ def _pictures(file: Path, table: dict[str, Any], where: Any) -> list[Path]:
     return sorted(p for p in found if p.suffix.lower() in SUFFIXES)
 
 
-def _read_lines(picture: Path, joints: int, numbers: int) -> list[Instance]:
+def _people(picture: Path, skeleton: Skeleton, numbers: int) -> list[Somebody]:
+    """Of a picture's text file, in shares of the picture; nobody where there is none."""
     parts = list(picture.parts)
     folders = [i for i, part in enumerate(parts) if part == "images"]
     if folders:
         parts[folders[-1]] = "labels"
     file = Path(*parts).with_suffix(".txt")
     if not file.is_file():
-        return []  # a picture of nobody
-    size, orientation = size_and_orientation(picture)
-    scale = np.array(turned_size(size, orientation), np.float64)
-    instances = []
+        return []
+    people = []
+    expected = 5 + len(skeleton) * numbers
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip():
             continue
+        where = f"{file}, line {number}"
         try:
-            values = np.array(line.split(), np.float64)
-            if len(values) != 5 + joints * numbers or not np.isfinite(values).all():
-                raise ValueError(f"{len(values)} numbers, not {5 + joints * numbers}")
+            values = [float(value) for value in line.split()]
+            if len(values) != expected or not np.isfinite(values).all():
+                raise ValueError(f"{len(values)} numbers, not {expected}")
         except ValueError as error:
-            raise DataError(f"{file}, line {number}: {error}") from None
-        centre, half = values[1:3] * scale, values[3:5] * scale / 2
-        points = np.zeros((joints, 3))
-        given = values[5:].reshape(joints, numbers)
-        points[:, :2] = given[:, :2] * scale
-        points[:, 2] = given[:, 2].clip(0, 2) if numbers == 3 else 2.0
-        points[(given[:, :2] == 0).all(axis=1), 2] = 0  # which stands for no label
-        instances.append(Instance(points, np.concatenate([centre - half, centre + half])))
-    return instances
+            raise DataError(f"{where}: {error}") from None
+        x, y, width, height = values[1:5]
+        box = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+        somebody = Somebody(box=box)
+        for i, name in enumerate(skeleton.keypoints):
+            x, y, *visible = values[5 + i * numbers : 5 + (i + 1) * numbers]
+            v = int(min(2, *visible)) if visible else 2
+            if v > 0 and (x, y) != (0, 0):  # which stands for no label
+                somebody.mark(name, x, y, v, where, "")
+        people.append(somebody)
+    return people
 
 
 def _line(person: Instance, shown: tuple[int, int]) -> str:
