@@ -84,7 +84,7 @@ def test_what_is_found_upright_goes_to_coco_s_results_as_stored(tmp_path, data_s
     """Without boxes the picture is looked at as shown; its JSON file is of that, and says so."""
     folder = data_set(orientation)
     (file,) = folder.glob("*.jpg")
-    run("predict", file, "--save", "coco,json,csv,image", "--out", folder / "out")
+    run("predict", file, "--save", "coco,labels,json,csv,image", "--out", folder / "out")
     (row,) = json.loads((folder / "out/coco_results.json").read_text())
     content = json.loads((folder / f"out/{file.stem}.json").read_text())
     upright = read_image(file)
@@ -106,6 +106,16 @@ def test_what_is_found_upright_goes_to_coco_s_results_as_stored(tmp_path, data_s
             np.testing.assert_allclose(a.astype(int), b.astype(int), atol=1)
             compared += 1
     assert compared >= 10
+    labels = json.loads((folder / "out/labels.json").read_text())
+    (picture,), (person,) = labels["images"], labels["annotations"]
+    assert [picture[k] for k in ("height", "width")] == list(stored.shape[:2])
+    assert person["bbox"] == [0, 0, picture["width"] - 1, picture["height"] - 1]
+    labelled = np.array(person["keypoints"]).reshape(-1, 3)
+    probable = np.array(content["people"][0]["probability"]) >= 0.2
+    assert np.array_equal(labelled[:, 2] == 2, probable)
+    assert labelled[:, 2].max() == 2
+    np.testing.assert_allclose(labelled[probable, :2], kept[probable], atol=0.006)
+    assert not labelled[~probable].any()
 
 
 def test_boxes_of_one_s_own_are_on_the_picture_as_shown(tmp_path):

@@ -52,13 +52,15 @@ def predict(
     save: Annotated[
         str,
         typer.Option(
-            help="Some of json, image, crops (for each picture), coco, csv (one file for all)."
+            help="Some of json, image, crops (for each picture), coco, csv, labels (one file for "
+            "all; labels: in COCO's format, to correct and train on)."
         ),
     ] = "json,image",
     threshold: Annotated[
         float,
         typer.Option(
-            help="Joints less probable, or without probabilities of a lower score, are not drawn."
+            help="Joints less probable, or without probabilities of a lower score, are not drawn, "
+            "nor labelled."
         ),
     ] = 0.2,
     resume: Annotated[

@@ -12,19 +12,23 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+import numpy as np
+
 from hrnet.errors import ConfigError
 from hrnet.files import atomic_write
 from hrnet.images import to_stored, turned_size, write_image
 from hrnet.images.sources import STDIN, Source
 from hrnet.predicting.picture import PictureResult
 from hrnet.result import Poses, probability_columns, row_columns
+from hrnet.similarity import AREA_OF_BOX
 from hrnet.skeletons import Skeleton
 from hrnet.tables import MALFORMED, nearest_names
 
-KINDS = ("json", "coco", "csv", "image", "png", "crops")
+KINDS = ("json", "coco", "csv", "labels", "image", "png", "crops")
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 COCO_FILE = "coco_results.json"
 CSV_FILE = "poses.csv"
+LABELS_FILE = "labels.json"
 JOURNAL_FILE = ".hrnet-progress.jsonl"
 JOURNAL_VERSION = 2
 LONGEST_NAME = 240  # bytes; file systems take 255, with the ending
@@ -49,8 +53,10 @@ class Outputs:
     - json, image: NAME.json and an annotated copy for each picture, NAME.jpg of a JPEG and NAME.png
       of any other, or with png always; crops: NAME.crops/0.png and so on, what the network saw of
       each person;
-    - coco, csv: coco_results.json, in the pixels of the pictures as stored, and poses.csv for all
-      pictures, when all are done.
+    - coco, csv, labels: for all pictures, when all are done, coco_results.json, poses.csv, and
+      labels.json, an annotation file in COCO's format to correct and train on (joints below the
+      threshold are not labelled). The first and the last are in the pixels of the pictures as
+      stored.
 
     NAME is the source's name without its suffix, in the folders that it has there; where this is
     another's name already, also in capitals, with suffix or number. Every file appears whole or
@@ -63,7 +69,7 @@ class Outputs:
         image_ids: each one's id in COCO's files, or None where it will not be written.
         settings: what the results depend on; a run goes on only under the same.
         has_probability: whether the joints have probabilities.
-        threshold: joints below it are not drawn.
+        threshold: joints below it are not drawn, nor labelled.
         resume: go on where an earlier run stopped.
 
     Raises:
@@ -153,20 +159,52 @@ class Outputs:
         if "csv" in self.kinds:
             with atomic_write(self.folder / CSV_FILE) as temporary:
                 self._write_csv(temporary)
+        if "labels" in self.kinds:
+            with atomic_write(self.folder / LABELS_FILE) as temporary:
+                temporary.write_text(json.dumps(self._labels()), encoding="utf-8")
 
     def _write_coco(self, file: Path) -> None:
         with file.open("w", encoding="utf-8") as stream:
             separator = "[\n"
             for source, image, poses in self._done():
-                orientation, size = image["orientation"], (image["width"], image["height"])
-                stored = to_stored(poses.keypoints, orientation, turned_size(size, orientation))
                 image_id = self.image_id(source)
                 assert image_id is not None  # such pictures are refused
-                for row in replace(poses, keypoints=stored).to_coco(image_id):
+                for row in _as_stored(poses, image).to_coco(image_id):
                     row["file_name"] = source.name
                     stream.write(separator + json.dumps(row, allow_nan=False))
                     separator = ",\n"
             stream.write("[]\n" if separator == "[\n" else "\n]\n")
+
+    def _labels(self) -> dict[str, Any]:
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
+        for source, image, poses in self._done():
+            orientation, shown = image["orientation"], (image["width"], image["height"])
+            width, height = turned_size(shown, orientation)  # there and back is the same
+            number = len(images) + 1
+            images.append(
+                {"id": number, "file_name": source.name, "width": width, "height": height}
+            )
+            sure = poses.scores if poses.probability is None else poses.probability
+            stored = _as_stored(poses, image)
+            for i, labelled in enumerate(sure >= self.threshold):
+                points = np.column_stack([stored.keypoints[i], np.full(len(labelled), 2)])
+                points = (points * labelled[:, None]).round(2)
+                x1, y1, x2, y2 = stored.boxes[i].round(2).tolist()
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": number,
+                        "category_id": 1,
+                        "iscrowd": 0,
+                        "bbox": [x1, y1, x2 - x1, y2 - y1],
+                        "area": AREA_OF_BOX * (x2 - x1) * (y2 - y1),
+                        "num_keypoints": int(labelled.sum()),
+                        "keypoints": points.ravel().tolist(),
+                    }
+                )
+        category = {**self.skeleton.to_category(), "name": self.skeleton.name}
+        return {"images": images, "annotations": annotations, "categories": [category]}
 
     def _write_csv(self, file: Path) -> None:
         # A file name need not be text; as a replacement, it stays readable.
@@ -227,6 +265,15 @@ class Outputs:
                         raise ConfigError(
                             f"results would overwrite {original}; give another folder by --out"
                         )
+
+
+def _as_stored(poses: Poses, image: dict[str, Any]) -> Poses:
+    """With keypoints and boxes in the pixels of the picture as stored."""
+    orientation = image["orientation"]
+    size = turned_size((image["width"], image["height"]), orientation)
+    corners = to_stored(poses.boxes.reshape(-1, 2, 2), orientation, size)
+    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+    return replace(poses, keypoints=to_stored(poses.keypoints, orientation, size), boxes=boxes)
 
 
 class Journal:
@@ -326,7 +373,7 @@ def output_names(names: Sequence[str]) -> list[str]:
     stems = [name.removesuffix(PurePosixPath(name).suffix) for name in short]
     several = Counter(map(_folded, stems))
     folders = {_folded(str(parent)) for name in short for parent in PurePosixPath(name).parents}
-    taken = {_folded(PurePosixPath(COCO_FILE).stem)}
+    taken = {_folded(PurePosixPath(name).stem) for name in (COCO_FILE, LABELS_FILE)}
     last: dict[str, int] = defaultdict(lambda: 1)
     chosen = []
     for name, stem in zip(short, stems, strict=True):

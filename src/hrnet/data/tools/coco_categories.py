@@ -24,7 +24,7 @@ from hrnet.data.tools.labels import (
     write_skeleton,
 )
 from hrnet.errors import DataError
-from hrnet.skeletons import Skeleton, skeleton_of_category
+from hrnet.skeletons import Skeleton, skeleton_of_category, skeleton_of_names
 from hrnet.tables import MALFORMED
 
 ADVICE = "draw a box around everybody"
@@ -58,7 +58,11 @@ def read_rectlabel(source: Path) -> Export:
         raise DataError(
             f"{source} has not a point an object ({type(error).__name__}: {error})"
         ) from error
-    return Export({"train": pictures}, pictures_folder(source))
+    people = [person for picture in pictures for person in picture.people]
+    points = [n for n in names.values() if any(n in person.points for person in people)]
+    if not points:
+        raise DataError(f"{source} has no object of a pixel, which would be a point")
+    return Export({"train": pictures}, pictures_folder(source), skeleton_of_names("own", points))
 
 
 def _people(objects: list[dict[str, Any]], names: dict[Any, str], where: str) -> list[Somebody]:
@@ -110,11 +114,7 @@ def prepare_categories(source: Path, out: Path) -> Prepared:
             )
         if out / f"{name}.json" in files:
             raise DataError(f"{source}: two categories are called {name}")
-        files[out / f"{name}.json"] = {
-            "images": located.images,
-            "annotations": own,
-            "categories": [category],
-        }
+        files[out / f"{name}.json"] = {"annotations": own, "categories": [category]}
         skeletons[out / f"{name}.json"] = skeleton
     if people:
         raise DataError(
@@ -122,11 +122,11 @@ def prepare_categories(source: Path, out: Path) -> Prepared:
         )
     if not files:
         raise DataError(f"{source} has nobody with keypoints")
+    if not all(isinstance(image.get("file_name"), str) for image in located.images):
+        raise DataError(f"{source}: a picture has no file_name")
     prefix = link_pictures(out, {located.folder: located.folder.absolute().name})[located.folder]
-    if prefix:
-        for image in located.images:
-            image["file_name"] = prefix + str(image["file_name"])
-    write_annotations(files)
+    images = [{**image, "file_name": prefix + image["file_name"]} for image in located.images]
+    write_annotations({file: {"images": images, **content} for file, content in files.items()})
     tomls = {file: file.with_suffix(".toml") for file in files}
     for file, toml in tomls.items():
         write_skeleton(toml, skeletons[file])

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrnet.data.annotations import Entry, link_pictures, write_annotations
-from hrnet.data.people import extent_boxes
+from hrnet.data.people import joint_boxes
 from hrnet.errors import ConfigError, DataError
 from hrnet.files import atomic_write
 from hrnet.images import size_and_orientation, to_stored
@@ -303,8 +303,7 @@ def _instances(picture: LabelledPicture, file: Path, skeleton: Skeleton) -> list
         if of_stored:  # so that boxes of points are made in the picture as shown
             instance = moved(instance, to_upright, orientation, size)
         if instance.box is None:
-            around = extent_boxes(instance.points[None])[0]
-            instance.box = np.clip(around, 0, np.tile(shown, 2))
+            instance.box = joint_boxes(instance.points[None], np.array([shown], np.float64))[0]
         instances.append(moved(instance, to_stored, orientation, size))
     return instances
 
