@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -236,6 +237,19 @@ def test_whose_a_point_is(studio, tmp_path):
     assert files.guessed == ["the order of the points is that in which they come"]
 
 
+def test_what_is_no_label_of_points_is_counted(studio, tmp_path):
+    brush = {"id": "b", "type": "brushlabels", "value": {"brushlabels": ["sky"]}}
+    file = studio(box("l", 0, 0, 50, 99), box("r", 50, 0, 50, 99), point("tip", 9, 9), brush)
+    tasks = json.loads(file.read_text())
+    file.write_text(json.dumps([*tasks, {"id": 8, "data": {"image": "1.jpg"}, "annotations": []}]))
+    prepared = prepare_labels("label-studio", file, tmp_path / "out")
+    assert prepared.left_out == {
+        "tasks that nobody labelled": 1,
+        "regions: brushlabels": 1,
+        "boxes without a point": 1,
+    }
+
+
 def test_without_boxes_there_is_one_person(studio, tmp_path):
     prepare_labels(
         "label-studio", studio(point("tip", 50, 50), point("tail", 10, 10)), tmp_path / "out"
@@ -351,9 +365,21 @@ def test_single_points_are_somebody_s_by_their_group(cvat, tmp_path):
     assert row["bbox"] == [0, 1, 60, 69]
 
 
+def test_a_frame_of_a_video_task_as_a_picture_and_what_is_left_out(cvat, tmp_path):
+    """Of a video task, "CVAT for images" lists frames without an ending, and packs PNG files."""
+    shapes = dot("tip", 1, 2) + '<box xtl="0" ytl="0" xbr="9" ybr="9"/><polygon points="1,1;2,2"/>'
+    folder = cvat(shapes, name="frame_000001")
+    picture = cv2.imread(str(folder / "images" / "default" / "1.jpg"))
+    cv2.imwrite(str(folder / "images" / "default" / "frame_000001.PNG"), picture)
+    prepared = prepare_labels("cvat", folder, tmp_path / "out")
+    assert prepared.left_out == {"shapes: polygon": 1, "boxes without a point": 1}
+    assert read_coco(tmp_path / "out" / "train.json").files[0].name == "frame_000001.PNG"
+
+
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
+        ('<box rotation="5" xtl="0"/>', "1.jpg: a box is turned"),
         (dot("tip", 1, 2) + dot("tip", 3, 4), "1.jpg: tip is labelled twice for one person"),
         ('<points label="tip" points="1,2;3,4"/>', "tip has 2 points in one shape"),
         ('<points label="tip" points="1"/>', "is not in the format"),
@@ -431,9 +457,29 @@ def test_labelme_s_groups_are_people(labelme, tmp_path, image):
     assert row["bbox"] == [0, 1, 60, 69]
 
 
+def test_labelme_s_rectangles_hold_points_without_a_group(labelme, tmp_path):
+    prepared = prepare_labels(
+        "labelme",
+        labelme(
+            *(mark("kite", [x, 0], [x + 50, 99], kind="rectangle") for x in (0, 60)),
+            *(mark("tip", [x, 5]) for x in (70, 20)),
+            mark("sky", [0, 0], [9, 0], [9, 9], kind="polygon"),
+        ),
+        tmp_path / "out",
+    )
+    assert prepared.left_out == {"shapes: polygon": 1}
+    people = read_coco(tmp_path / "out" / "train.json")
+    assert people.keypoints.tolist() == [[[20, 5, 2]], [[70, 5, 2]]]
+    assert people.boxes[:, 0].tolist() == [0, 60]
+
+
+TWO = [mark("kite", [0, 0], [9, 9], group=1, kind="rectangle")] * 2
+
+
 @pytest.mark.parametrize(
     ("shapes", "more", "message"),
     [
+        (TWO, {}, "1.json: group 1 has two rectangles"),
         ([mark("tip", [1, 2]), mark("tip", [3, 4])], {}, "1.json: tip is labelled twice for one"),
         ([mark("tip", [1, 2], [3, 4])], {}, "1.json is no file of LabelMe's"),
         ([mark("tip", [1, "x"])], {}, "1.json is no file of LabelMe's"),

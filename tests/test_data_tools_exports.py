@@ -149,7 +149,7 @@ def test_version_one_of_via_and_its_visibility(exports, tmp_path):
     entry = {"fileref": "", "filename": "frame_000003.png", "regions": regions}
     (tmp_path / "set" / "via.json").write_text(json.dumps({"frame_000003.png1": entry}))
     prepared = prepare_labels("via", tmp_path / "set" / "via.json", tmp_path / "out")
-    assert prepared.left_out == {"regions that are a circle": 1}
+    assert prepared.left_out == {"regions: circle": 1}
     people = read_coco(tmp_path / "out" / "train.json")
     assert people.names == ["tip", "tail"]
     assert people.keypoints.tolist() == [[[1, 5, 1], [2, 5, 2]]]
@@ -163,7 +163,7 @@ def test_a_hidden_node_of_supervisely_s_is_occluded(exports, tmp_path):
     table["objects"].append({"geometryType": "polygon", "classTitle": "sky"})
     file.write_text(json.dumps(table))
     prepared = prepare_labels("supervisely", tmp_path / "set", tmp_path / "out")
-    assert prepared.left_out == {"objects that are a polygon": 1}
+    assert prepared.left_out == {"objects: polygon": 1}
     people = read_coco(tmp_path / "out" / "train.json")
     assert (people.keypoints[..., 2] == 1).sum() == 1
 

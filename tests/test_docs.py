@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from hrnet.data.coco import read_coco
 from hrnet.images import read_image
+from hrnet.zoo.card import read_card
 from real_data import real_data
 
 ROOT = Path(__file__).parents[1]
@@ -35,12 +37,13 @@ def blocks(page, language):
     return [code for marked, code in found if marked == language]
 
 
-def run_commands(page, folder):
-    """Run a page's commands in a folder, as printed."""
+def run_commands(page, folder, shorter=("", "")):
+    """Run a page's commands in a folder, as printed, but for a text that stands for a length."""
     for name in ("docs", "scripts"):
         (folder / name).symlink_to(ROOT / name, target_is_directory=True)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     for command in blocks(page, ""):
+        command = command.replace(*shorter)
         result = subprocess.run(
             ["bash", "-ec", command],
             cwd=folder,
@@ -76,6 +79,26 @@ def test_the_walk_through_data_of_one_s_own_works_as_written(tmp_path):
         text=True,
     )
     assert found.stdout == "(1, 5, 2)\n", found.stderr
+
+
+@pytest.mark.slow
+def test_every_tool_s_export_becomes_a_trained_model_as_written(tmp_path):
+    """In the page's three commands, but for the number of steps; nobody is lost on the way."""
+    run_commands("labelling.md", tmp_path, ("training.steps=200", "training.steps=2"))
+    exports = sorted(p.name for p in (tmp_path / "kites").iterdir() if p.is_dir())
+    shown = {"images", "via_csv", "deeplabcut_hdf5"}  # what was drawn; other files of two tools
+    assert sorted(p.name for p in (tmp_path / "sets").iterdir()) == sorted({*exports} - shown)
+    for folder in (tmp_path / "sets").iterdir():
+        parts = [read_coco(folder / name) for name in ("some.json", "held_out.json")]
+        assert sum(map(len, parts)) == (50 if folder.name == "categories" else 100)
+        record = json.loads((tmp_path / "runs" / folder.name / "run.json").read_text())
+        assert "pck" in record["reached"]
+        card = read_card(tmp_path / "runs" / folder.name / "finetuned.safetensors")
+        assert card.skeleton.keypoints == tuple(parts[0].names)
+        assert set(card.skeleton.keypoints) == {*KITE}
+
+
+KITE = ("nose", "left_wing", "right_wing", "tail", "tip_of_tail")
 
 
 @pytest.mark.slow

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrnet.data.tools.exporting import read_to_export
-from hrnet.data.tools.labels import IN_ORDER, Export, LabelledPicture, Somebody
+from hrnet.data.tools.labels import IN_ORDER, NO_POINTS, Export, LabelledPicture, Somebody
 from hrnet.errors import ConfigError, DataError
 from hrnet.files import atomic_write
+from hrnet.images.sources import SUFFIXES
 from hrnet.skeletons import Skeleton, skeleton_of_names
 from hrnet.tables import MALFORMED
 
@@ -36,7 +37,7 @@ def read_cvat(source: Path) -> Export:
     left_out: Counter[str] = Counter()
     try:
         if images:
-            pictures = [_picture(image, file) for image in images]
+            pictures = [_picture(image, file, left_out) for image in images]
         elif root.find("track") is not None:
             pictures = _frames(root, file, left_out)
         else:
@@ -129,8 +130,10 @@ def _points(root: ElementTree.Element) -> tuple[Skeleton, list[str]]:
     return skeleton_of_names("own", list(names), limbs), [] if listed else [IN_ORDER]
 
 
-def _picture(image: ElementTree.Element, file: Path) -> LabelledPicture:
+def _picture(image: ElementTree.Element, file: Path, left_out: Counter[str]) -> LabelledPicture:
     name = image.attrib["name"]
+    if Path(name).suffix.lower() not in SUFFIXES:  # a video's frame
+        name = f"{name}.PNG"
     size = int(image.attrib["width"]), int(image.attrib["height"])
     where = f"{file}, {name}"
     people: dict[str, Somebody] = {}
@@ -140,9 +143,16 @@ def _picture(image: ElementTree.Element, file: Path) -> LabelledPicture:
     for point in image.findall("points"):
         _mark(people.setdefault(f"group {point.get('group_id', '0')}", Somebody()), point, where)
     for box in image.findall("box"):
+        if float(box.get("rotation", 0)):
+            raise DataError(f"{where}: a box is turned; draw it upright")
         if box.get("group_id", "0") != "0":
             x1, y1, x2, y2 = (float(box.attrib[key]) for key in ("xtl", "ytl", "xbr", "ybr"))
             people.setdefault(f"group {box.get('group_id')}", Somebody()).box = x1, y1, x2, y2
+    for shape in image:
+        if shape.tag not in ("skeleton", "points", "box", "tag"):
+            left_out[f"shapes: {shape.tag}"] += 1
+    boxes = [box for box in image.findall("box") if box.get("group_id", "0") == "0"]
+    left_out[NO_POINTS] += len(boxes)
     return LabelledPicture(name, where, list(people.values()), size)
 
 
@@ -167,7 +177,7 @@ def _frames(root: ElementTree.Element, file: Path, left_out: Counter[str]) -> li
             if element.get("outside") != "1" and somebody.points:
                 frames.setdefault(number, []).append(somebody)
         for shape in ("points", "box", "polygon", "polyline"):
-            left_out[f"tracked {shape} that are no skeletons"] += len(track.findall(shape))
+            left_out[f"tracked {shape}"] += len(track.findall(shape))
     return [
         LabelledPicture(f"frame_{number:06d}.PNG", f"{file}, frame {number}", people, shown)
         for number, people in sorted(frames.items())

@@ -58,6 +58,8 @@ def read_label_studio(source: Path) -> Export:
         if regions is None:
             left_out["tasks that nobody labelled"] += 1
             continue
+        kinds = (str(region.get("type")) for region in regions)
+        left_out.update(f"regions: {kind}" for kind in kinds if kind not in READ)
         try:
             pictures.append(
                 LabelledPicture(name, where, _people(regions, where), _size(regions), shares=True)
@@ -102,6 +104,7 @@ def export_label_studio(file: str | Path, out: str | Path, images: str | Path | 
 
 
 KEYPOINT, RECTANGLE = "keypointlabels", "rectanglelabels"
+READ = (KEYPOINT, RECTANGLE, "relation")
 BOX = ("x", "y", "width", "height")
 ADVICE = "draw a box around everybody"
 

@@ -183,7 +183,7 @@ def holder(x: float, y: float, boxes: dict[str, Box], what: str) -> str:
     if len(holding) != 1:
         raise DataError(
             f"{what} is in {len(holding)} boxes, and says of none that it belongs there; it is not "
-            "clear whose it is"
+            "clear whose it is: let everybody's box hold all of their points, or tie them together"
         )
     return holding[0]
 

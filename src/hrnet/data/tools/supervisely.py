@@ -68,7 +68,7 @@ def _graphs(table: dict[str, Any], left_out: Counter[str]) -> list[dict[str, Any
     graphs = [o for o in table["objects"] if o["geometryType"] == "graph"]
     for other in table["objects"]:
         if other["geometryType"] != "graph":
-            left_out[f"objects that are a {other['geometryType']}"] += 1
+            left_out[f"objects: {other['geometryType']}"] += 1
     return graphs
 
 

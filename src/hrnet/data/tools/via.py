@@ -51,7 +51,7 @@ def read_via(source: Path) -> Export:
             f"({type(error).__name__}: {error})"
         ) from error
     left_out = Counter(
-        f"regions that are a {shape['name']}"
+        f"regions: {shape['name']}"
         for shape, _ in regions
         if shape["name"] not in ("point", "rect")
     )
@@ -123,6 +123,8 @@ def _people(
     people = {key: Somebody(box=box) for key, box in boxes.items()}
     for shape, attributes in regions:
         if shape["name"] == "point":
+            if name not in attributes or (person and person not in attributes):
+                raise DataError(f"{where}: a point at {shape['cx']}, {shape['cy']} has no {name}")
             x, y, label = float(shape["cx"]), float(shape["cy"]), attributes[name]
             key = attributes[person] if person else holder(x, y, boxes, f"{where}: {label}")
             visible = next((attributes[k] for k in attributes if k.casefold() in VISIBLE), "2")
