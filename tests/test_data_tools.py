@@ -12,7 +12,7 @@ from hrnet.cli import app
 from hrnet.data.coco import read_coco
 from hrnet.data.tools.cvat import export_cvat
 from hrnet.data.tools.label_studio import export_label_studio
-from hrnet.data.tools.tools import prepare_labels
+from hrnet.data.tools.registry import prepare_labels
 from hrnet.data.tools.yolo import export_yolo
 from hrnet.errors import ConfigError, DataError, HRNetError
 from hrnet.skeletons import find_skeleton, load_skeleton

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from hrnet.cli import app
 from hrnet.data.coco import read_coco
-from hrnet.data.tools.tools import prepare_labels
+from hrnet.data.tools.registry import prepare_labels
 from hrnet.errors import ConfigError, DataError, HRNetError
 from hrnet.skeletons import find_skeleton
 from test_damage import damaged

@@ -74,12 +74,38 @@ def test_a_name_that_is_a_path_is_never_looked_for(tmp_path):
     assert find(tmp_path, "sub/a%20b.png").refused  # both are spelled so
 
 
-@pytest.mark.parametrize("name", ["1.png", "c/1.png", "x/1.PNG"])
+AMBIGUOUS = [
+    "1.png",
+    "/1.png",
+    "c/1.png",
+    "x/1.PNG",
+    "images\\1.png",
+    "C:\\Users\\me\\1.png",
+    "./c/../1.png",
+    "%31.png",
+    "images/%31.PNG",
+    "https://host.org/upload/1.png?token=1",
+    "/data/local-files/?d=in/1.png",
+    "s3://bucket/ab/1.png",
+]
+
+
+@pytest.mark.parametrize("name", AMBIGUOUS)
 def test_several_that_fit_are_named(tmp_path, name):
     a, b = picture(tmp_path / "a" / "1.png"), picture(tmp_path / "b" / "1.png")
     found = find(tmp_path, name)
     assert found.paths == [None]
     assert found.refused == {0: f"{name} may be any of 2 pictures: {a}, {b}"}
+
+
+@pytest.mark.parametrize(
+    "name", ["1.jpg", "11.png", "a-1.png", "a/1", "1.png.bak", "a/1.png/", "1"]
+)
+def test_what_nothing_is_called_is_no_picture(tmp_path, name):
+    picture(tmp_path / "b" / "1.png")
+    found = find(tmp_path, name)
+    assert found.paths in ([None], [tmp_path / "b" / "1.png"])
+    assert (found.paths == [None]) == (not name.endswith("/"))
 
 
 def test_the_longest_end_decides(tmp_path):

@@ -195,7 +195,7 @@ def _prepare_labels(tool: str, source: Path, out: Path, skeleton: str | None) ->
     from hrnet.data.check.sheet import crop_sheet
     from hrnet.data.coco import read_coco
     from hrnet.data.people import in_words
-    from hrnet.data.tools.tools import prepare_labels
+    from hrnet.data.tools.registry import prepare_labels
     from hrnet.images import write_image
     from hrnet.skeletons import find_skeleton
 
@@ -235,7 +235,7 @@ def export(
     images: Images = None,
 ) -> None:
     """Write a data set as another tool has it. Pictures are linked, not copied."""
-    from hrnet.data.tools.tools import EXPORT
+    from hrnet.data.tools.registry import EXPORT
 
     people = EXPORT[tool.value](file, out, images)
     typer.echo(f"{out}: {people} people")
