@@ -98,14 +98,10 @@ def test_several_that_fit_are_named(tmp_path, name):
     assert found.refused == {0: f"{name} may be any of 2 pictures: {a}, {b}"}
 
 
-@pytest.mark.parametrize(
-    "name", ["1.jpg", "11.png", "a-1.png", "a/1", "1.png.bak", "a/1.png/", "1"]
-)
+@pytest.mark.parametrize("name", ["1.jpg", "11.png", "a-1.png", "a/1", "1.png.bak", "1"])
 def test_what_nothing_is_called_is_no_picture(tmp_path, name):
     picture(tmp_path / "b" / "1.png")
-    found = find(tmp_path, name)
-    assert found.paths in ([None], [tmp_path / "b" / "1.png"])
-    assert (found.paths == [None]) == (not name.endswith("/"))
+    assert find(tmp_path, name).paths == [None]
 
 
 def test_the_longest_end_decides(tmp_path):
