@@ -218,23 +218,35 @@ LEFT, RIGHT = box("l", 0, 0, 60, 100), box("r", 40, 0, 60, 100)
 
 
 def test_whose_a_point_is(studio, tmp_path):
-    """The parent's, the related one's, or that of the box that alone holds it."""
+    """The parent's, or the related one's; what is tied to nobody beside such is one more person's,
+    also where a box holds it."""
     file = studio(
         LEFT,
         RIGHT,
         point("tip", 50, 50, parentID="r"),
         point("tip", 51, 50, "q"),
         {"type": "relation", "from_id": "q", "to_id": "l"},
+        point("tip", 10, 10),
         point("tail", 90, 10),
-        {k: v for k, v in point("tail", 10, 10).items() if k != "id"},
         {"from_name": "quality", "value": {"choices": ["good"]}},
     )
-    files = prepare_labels("label-studio", file, tmp_path / "out")
+    prepared = prepare_labels("label-studio", file, tmp_path / "out")
     people = read_coco(tmp_path / "out" / "train.json")
     assert people.names == ["tip", "tail"]
-    np.testing.assert_allclose(people.keypoints[0], [[61.2, 90, 2], [12, 18, 2]])
-    np.testing.assert_allclose(people.keypoints[1], [[60, 90, 2], [108, 18, 2]])
-    assert files.guessed == ["the order of the points is that in which they come"]
+    np.testing.assert_allclose(people.keypoints[0], [[61.2, 90, 2], [0, 0, 0]])
+    np.testing.assert_allclose(people.keypoints[1], [[60, 90, 2], [0, 0, 0]])
+    np.testing.assert_allclose(people.keypoints[2], [[12, 18, 2], [108, 18, 2]])
+    assert prepared.guessed == ["the order of the points is that in which they come"]
+
+
+def test_a_point_that_is_tied_to_no_box_is_of_the_one_that_holds_it(studio, tmp_path):
+    tail = {key: value for key, value in point("tail", 10, 10).items() if key != "id"}
+    file = studio(LEFT, RIGHT, point("tip", 90, 50), point("tail", 90, 10), tail)
+    prepare_labels("label-studio", file, tmp_path / "out")
+    people = read_coco(tmp_path / "out" / "train.json")
+    assert people.names == ["tail", "tip"]
+    np.testing.assert_allclose(people.keypoints[0], [[12, 18, 2], [0, 0, 0]])
+    np.testing.assert_allclose(people.keypoints[1], [[108, 18, 2], [108, 90, 2]])
 
 
 def test_what_is_no_label_of_points_is_counted(studio, tmp_path):

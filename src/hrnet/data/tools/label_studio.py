@@ -2,7 +2,8 @@
 in per cent of the picture as shown: points (`keypointlabels`) and boxes (`rectanglelabels`).
 
 Points of several people are told apart by the box that is their parent (`parentID`), or that they
-are related to, or that alone holds them; without boxes there can be one person a picture.
+are related to; those of a picture that are tied to none beside such are one more person's. Where no
+point is tied, each is of the one box that holds it; without boxes there is one person a picture.
 """
 
 import json
@@ -145,16 +146,19 @@ def _people(regions: list[Region], where: str) -> list[Somebody]:
             x, y, width, height = (float(value[key]) / 100 for key in BOX)
             boxes[str(region["id"])] = x, y, x + width, y + height
     people = {key: Somebody(box=box) for key, box in boxes.items()}
-    related = dict(_relations(regions))
-    for region in regions:
-        if region.get("type") != KEYPOINT:
-            continue
-        name, value = _label(region), region["value"]
+    owners = {
+        **dict(_relations(regions)),
+        **{str(r.get("id")): r.get("parentID") for r in regions if r.get("parentID")},
+    }
+    points = [region for region in regions if region.get("type") == KEYPOINT]
+    tied = any(owners.get(str(point.get("id"))) in boxes for point in points)
+    for point in points:
+        label, value = _label(point), point["value"]
         x, y = float(value["x"]) / 100, float(value["y"]) / 100
-        owner = str(region.get("parentID") or related.get(str(region.get("id"))) or "")
-        if owner not in people:
-            owner = holder(x, y, boxes, f"{where}: {name}")
-        people.setdefault(owner, Somebody()).mark(name, x, y, 2, where, ADVICE)
+        owner = str(owners.get(str(point.get("id"))) or "")
+        if owner not in boxes:
+            owner = "" if tied else holder(x, y, boxes, f"{where}: {label}")
+        people.setdefault(owner, Somebody()).mark(label, x, y, 2, where, ADVICE)
     return list(people.values())
 
 
