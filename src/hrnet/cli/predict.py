@@ -48,6 +48,13 @@ def predict(
             "--save coco. [default: the number that a picture is called]"
         ),
     ] = None,
+    detector: Annotated[
+        str,
+        typer.Option(
+            help="What finds the people: whole (each picture is one person), yolox_nano, or an "
+            "ONNX file of YOLOX's."
+        ),
+    ] = "whole",
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("predictions"),
     save: Annotated[
         str,
@@ -92,6 +99,8 @@ def predict(
 
     if not isfinite(threshold):
         raise ConfigError(f"--threshold is {threshold}; it must be a number such as 0.2")
+    if boxes is not None and detector != "whole":
+        raise ConfigError("--boxes say where the people are; leave out --detector")
     kinds = parse_kinds(save)
     found = find_sources(sources, recursive=recursive, skip=out)
     identities = [source.identity for source in found]
@@ -100,7 +109,9 @@ def predict(
     if boxes is not None:
         categories = None if annotations is None else category_ids(annotations)
         given = BoxesFile(boxes, identities, ids, categories)
-    estimator = PoseEstimator(model, weights=weights, device=device, flip_test=flip_test)
+    estimator = PoseEstimator(
+        model, weights=weights, device=device, flip_test=flip_test, detector=detector
+    )
     outputs = Outputs(
         out,
         kinds,
@@ -111,6 +122,7 @@ def predict(
             "weights": weights,
             "flip test": flip_test,
             "boxes": _hash(boxes),
+            "detector": detector,
             "annotations": _hash(annotations),
             "save": sorted(kinds),
             "threshold": threshold,
@@ -149,10 +161,10 @@ def predict(
         signal.signal(signal.SIGTERM, at_kill)
     if not quiet:
         summary = count.summary(out)
-        if given is None and count.done:
+        if given is None and detector == "whole" and count.done:
             summary += (
-                "\nEach picture was taken as one person: there is no detector yet. "
-                "For several people, give their boxes with --boxes."
+                "\nEach picture was taken as one person. For several people, give a detector, such "
+                "as --detector yolox_nano, or their boxes with --boxes."
             )
         console().print(summary)
     if count.failed:

@@ -55,6 +55,25 @@ def check_boxes(
     return array, scores
 
 
+def suppress(
+    boxes: NDArray[np.float64], scores: NDArray[np.float64], overlap: float
+) -> NDArray[np.int64]:
+    """Non-maximum suppression: positions of the boxes (P, 4) that stay, best score (P,) first. From
+    the best down, a box suppresses those whose intersection over union with it is over `overlap`.
+    """
+    order = np.argsort(-scores, kind="stable")
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    kept = []
+    while len(order):
+        best, rest = order[0], order[1:]
+        kept.append(best)
+        low = np.maximum(boxes[best, :2], boxes[rest, :2])
+        high = np.minimum(boxes[best, 2:], boxes[rest, 2:])
+        shared = np.prod(np.clip(high - low, 0, None), axis=1)
+        order = rest[shared <= overlap * (areas[best] + areas[rest] - shared)]
+    return np.array(kept, dtype=np.int64)
+
+
 def checked_score(score: Any, whose: str) -> float:
     """A box's score from 0 to 1; what is over 1 by rounding is 1.
 

@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from hrnet.calibration import evidence
 from hrnet.detection.boxes import check_boxes
-from hrnet.detection.detector import Detector, WholePicture
+from hrnet.detection.detector import Detector
+from hrnet.detection.find import WHOLE, find_detector
 from hrnet.errors import BoxError, ConfigError, HRNetError
 from hrnet.geometry import Float, crop_matrices, crop_regions, invert, transform_points, warp
 from hrnet.images import Image, ImageSource, is_url
@@ -24,6 +25,7 @@ from hrnet.predicting.ahead import run_ahead
 from hrnet.predicting.picture import Picture, PictureResult
 from hrnet.result import Poses
 from hrnet.runtime.runner import load_runner
+from hrnet.similarity import AREA_OF_BOX, TYPICAL_SIGMA, oks_nms
 
 Boxes = ArrayLike | None
 MAX_READERS = 8  # threads that read pictures
@@ -49,11 +51,14 @@ class PoseEstimator:
         flip_test: average with the prediction for the mirrored picture: a little more accurate,
             half as fast.
         padding: factor on each box for what the network sees of it; None takes the model's own.
+        detector: what finds the people in pictures without boxes: "whole", each picture being one
+            person, or another of `hrnet.detection.find.find_detector`, by name, file or URL.
         batch_size: crops that go through the network at once, in all calls of it together; None
             for what suits the device.
 
     Raises:
-        ConfigError: no such model or device, or a padding or batch size that is not positive.
+        ConfigError: no such model, detector or device, or a padding or batch size that is not
+            positive.
         WeightsError: the weights are missing, broken, or do not fit.
         DownloadError: the weights cannot be fetched.
     """
@@ -66,6 +71,7 @@ class PoseEstimator:
         device: str = "auto",
         flip_test: bool = False,
         padding: float | None = None,
+        detector: str | Path = WHOLE,
         batch_size: int | None = None,
     ) -> None:
         if batch_size is not None and batch_size < 1:
@@ -77,7 +83,7 @@ class PoseEstimator:
         self.flip_test = flip_test
         self.padding = self.card.padding if padding is None else padding
         self.batch_size = self.runner.session.batch_size if batch_size is None else batch_size
-        self.detector: Detector = WholePicture()
+        self.detector: Detector = find_detector(detector)
 
     @overload
     def __call__(
@@ -98,7 +104,8 @@ class PoseEstimator:
             source: path, encoded bytes, PIL image, or array (H, W, 3) uint8; or a list of such.
             boxes: (P, 4) x1, y1, x2, y2 in pixels, the people's own edges without padding, or
                 (P, 5) with a score from 0 to 1; for a list of pictures a list of those. Without
-                boxes the whole picture is taken as one person, as it is, without padding.
+                boxes the detector finds them; by default the whole picture is taken as one person,
+                as it is, without padding.
             color: order of an array's channels; "bgr" for what OpenCV reads.
 
         Raises:
@@ -278,13 +285,17 @@ class PoseEstimator:
             if calibration is None
             else calibration.probability(known).astype(np.float32),
         )
+        kept: Any = slice(None)
+        if seen.source == self.detector.name:  # who was found twice is one
+            sigmas = self.card.skeleton.sigmas or [TYPICAL_SIGMA] * len(self.card.skeleton)
+            kept = oks_nms(keypoints, poses.pose_scores, AREA_OF_BOX * box_areas, sigmas)
         return PictureResult(
             seen.picture,
-            poses,
+            poses[kept],
             size=seen.size,
             orientation=seen.orientation,
-            matrices=seen.matrices,
-            evidence=known,
+            matrices=seen.matrices[kept],
+            evidence=known[kept],
             crop_size=self.card.input_size,
             kept=seen.image,
         )

@@ -55,11 +55,14 @@ def cache_place(weights: WeightsCard) -> Path:
     return cache_file("weights", weights.file)
 
 
-def named_file(name: str) -> Path | None:
+def named_file(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> Path | None:
     """The file that a path, a URL or a hub id ("hf:owner/name") names; None for other names.
 
     A URL needs the file's sha256: `https://.../x.pth#sha256=...`, or its first eight digits at
     the end of the name as PyTorch's hub has them, `x-0123abcd.pth`.
+
+    Args:
+        suffixes: of what is a path.
 
     Raises:
         ConfigError: a URL without a sha256, a hub id that is none, or a library is missing.
@@ -82,4 +85,4 @@ def named_file(name: str) -> Path | None:
 
         target = cache_file("weights", f"{digest[1][:8]}-{file}")
         return download(parts._replace(fragment="").geturl(), target, sha256=digest[1])
-    return Path(name) if name.endswith(SUFFIXES) else None
+    return Path(name) if name.endswith(suffixes) else None

@@ -1,0 +1,69 @@
+"""Networks in ONNX Runtime."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from hrnet.errors import ConfigError, WeightsError
+from hrnet.runtime.session import Arrays
+
+
+class OnnxSession:
+    """See `hrnet.runtime.session.Session`. It runs on the processor.
+
+    Attributes:
+        shapes: of the inputs; None where an axis may have any length.
+
+    Args:
+        file: the network as ONNX.
+
+    Raises:
+        ConfigError: ONNX Runtime is not installed.
+        WeightsError: the file is missing, or no network that ONNX Runtime can run.
+    """
+
+    provider = "onnxruntime"
+    device = "cpu"
+    precision = "fp32"
+    parallel = 1
+    batch_size = 8
+
+    def __init__(self, file: Path) -> None:
+        try:
+            import onnxruntime
+        except ModuleNotFoundError:
+            raise ConfigError(f"{file.name} needs onnxruntime: pip install 'hrnet[onnx]'") from None
+        if not file.is_file():
+            raise WeightsError(f"there is no file {file}")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # its errors are raised as well
+        self.threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+        options.intra_op_num_threads = self.threads
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(file), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # of a dozen types of its own
+            reason = " ".join(str(error).split())
+            raise WeightsError(f"{file} cannot be run by ONNX Runtime: {reason}") from None
+        inputs = self._session.get_inputs()
+        self._names = [own.name for own in inputs]
+        self.shapes = [
+            tuple(length if isinstance(length, int) else None for length in own.shape)
+            for own in inputs
+        ]
+
+    def __call__(self, *inputs: NDArray[Any]) -> Arrays:
+        """See `hrnet.runtime.session.Session`."""
+        return tuple(self._session.run(None, dict(zip(self._names, inputs, strict=True))))
+
+    @contextmanager
+    def workers(self) -> Iterator[Executor]:
+        """See `hrnet.runtime.session.Session`."""
+        with ThreadPoolExecutor(self.parallel, "hrnet-run") as executor:
+            yield executor
