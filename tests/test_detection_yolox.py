@@ -196,6 +196,29 @@ class Twice:
         return [np.array([[10, 10, 110, 190, 0.9], [10, 10, 110, 191, 0.8]])] * len(images)
 
 
+def test_a_detector_is_measured(nano, tmp_path):
+    """On 40 pictures; the figures of boxes are in the report beside those of poses."""
+    content = json.loads(real_data("coco/val.json").read_text())
+    images = content["images"][:40]
+    ids = {image["id"] for image in images}
+    few = [a for a in content["annotations"] if a["image_id"] in ids]
+    file = tmp_path / "few.json"
+    file.write_text(json.dumps({**content, "images": images, "annotations": few}))
+    arguments = ["evaluate", "--data", str(file), "--images", str(real_data("coco/images"))]
+    arguments += ["--detector", str(nano), "--out", str(tmp_path / "report")]
+    arguments += ["--ignore", str(real_data("coco/val_other_people.json"))]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "boxes: yolox_nano" in result.output
+    report = json.loads((tmp_path / "report" / "figures.json").read_text())
+    assert report["protocol"]["boxes"] == "yolox_nano"
+    figures = report["figures"]
+    assert figures["recall, over 96"] > 0.8
+    assert figures["false boxes"] < 0.5
+    assert figures["box AP50"] > 0.7
+    assert 0.2 < figures["AP"] < 0.6
+
+
 def test_predict_with_a_detector(nano, tmp_path):
     picture = str(real_data("formats/coco/000000197388.jpg"))
     out = tmp_path / "out"

@@ -33,6 +33,19 @@ def evaluate(
     boxes: Annotated[
         str, typer.Option(help="gt: the file's own, true boxes; or a COCO detections file.")
     ] = "gt",
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            help="What finds the boxes, as for predict: it is measured too, by box AP and recall."
+        ),
+    ] = None,
+    ignore: Annotated[
+        Path | None,
+        typer.Option(
+            help="COCO detections of people whom DATA does not list: for --detector, boxes on them "
+            "are neither right nor wrong."
+        ),
+    ] = None,
     images: Annotated[
         Path | None,
         typer.Option(help="Folder of the pictures. [default: images beside the file, or its own]"),
@@ -85,6 +98,7 @@ def evaluate(
     from hrnet.data.people import in_words
     from hrnet.data.reading import read_skeleton
     from hrnet.detection.coco_detections import passed_over_in_words
+    from hrnet.detection.find import find_detector
     from hrnet.errors import ConfigError
     from hrnet.evaluation.evaluate import evaluate as run
     from hrnet.evaluation.evaluate import evaluate_predictions
@@ -101,14 +115,18 @@ def evaluate(
         raise ConfigError(f"--save-predictions {save_predictions} is a folder; give a file")
     if calibrate is not None and calibrate.suffix != ".safetensors":
         raise ConfigError(f"--calibrate {calibrate}: name a file that ends in .safetensors")
+    if detector is not None and boxes != "gt":
+        raise ConfigError("--boxes say where the people are; leave out --detector")
+    if ignore is not None and detector is None:
+        raise ConfigError("--ignore is for --detector; give both")
     if predictions is not None:
         if calibrate is not None:
             raise ConfigError("--calibrate is for a model; leave out --predictions")
-        defaults = (None, "default", "gt", "auto", False)
-        if (model, weights, boxes, device, flip_test) != defaults:
+        defaults = (None, "default", "gt", None, "auto", False)
+        if (model, weights, boxes, detector, device, flip_test) != defaults:
             raise ConfigError(
                 "--predictions are evaluated as they are; leave out --model, --weights, --boxes, "
-                "--device and --flip-test"
+                "--detector, --device and --flip-test"
             )
         points = read_skeleton(data) if skeleton in (None, "data") else find_skeleton(skeleton)
         found = read_predictions(predictions, points)
@@ -131,6 +149,8 @@ def evaluate(
                 data,
                 images=images,
                 boxes=boxes,
+                detector=None if detector is None else find_detector(detector),
+                ignore=ignore,
                 protocol=protocol.value,
                 orient=orient.value,
                 progress=progress,
@@ -139,7 +159,7 @@ def evaluate(
     about = figures.protocol
     screen = console()
     line = f"{about['model']} on {data}: {in_words(about)}"
-    if boxes != "gt":
+    if boxes != "gt" or detector is not None:
         line += f", {about['predictions']} detected boxes used"
         if about["boxes_passed_over"]:
             line += f" (passed over: {passed_over_in_words(about['boxes_passed_over'])})"

@@ -2,7 +2,7 @@
 
 import importlib.metadata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from hrnet.data.annotations import hashable
 from hrnet.data.coco import WHOLEBODY_PARTS, Protocol, has_wholebody, pictures_and_categories
 from hrnet.data.people import Orient, People, in_words
 from hrnet.data.reading import read_people
+from hrnet.detection.detector import Detector
 from hrnet.errors import DataError
 from hrnet.evaluation.calibrating import judge, measured_reliability
+from hrnet.evaluation.detecting import box_figures, detect, read_ignored
 from hrnet.evaluation.distances import box_lengths, epe, nme
 from hrnet.evaluation.figures import JointFigures
 from hrnet.evaluation.oks import crowdpose_ap, oks_ap, oks_ap_by_joint, wholebody_ap
@@ -27,6 +29,7 @@ from hrnet.evaluation.predictions import (
     Predictions,
     Progress,
     match,
+    predict_boxes,
     predict_detections,
     predict_people,
     survivors,
@@ -81,16 +84,21 @@ def evaluate(
     *,
     images: str | Path | None = None,
     boxes: str | Path = "gt",
+    detector: Detector | None = None,
+    ignore: str | Path | None = None,
     protocol: Protocol = "official",
     orient: Orient = "stored",
     progress: Progress = lambda done, total: None,
 ) -> Evaluation:
-    """Evaluate a model on an annotation file.
+    """Evaluate a model on an annotation file, and with a detector that as well.
 
     Args:
         file: JSON in COCO's keypoint format or MPII's.
         images: folder of the pictures; by default `images` beside the file, or the file's own.
         boxes: "gt" for the annotations' own, true boxes, or a COCO detections file.
+        detector: finds the boxes instead, in all pictures.
+        ignore: COCO detections file of people whom the annotation file does not list: a box on one
+            of them is neither right nor wrong.
         protocol: whose conventions to follow where the public programs differ: in how boxes are
             clipped to their pictures, in what MPII's PCKh@0.1 is, and in what the area of somebody
             found is, by which AP(M) and AP(L) count (the joints' extent, or the box's).
@@ -100,13 +108,26 @@ def evaluate(
 
     Raises:
         DataError: the file is missing, broken, lacks keypoints of the model, or has a box outside
-            its picture.
+            its picture; or the detector finds nobody.
         ImageError: a picture is missing or broken.
     """
     skeleton = estimator.card.skeleton
     people = _people(file, skeleton, images, protocol, orient)
+    source = "gt" if str(boxes) == "gt" else Path(boxes).name
+    of_boxes: dict[str, float] = {}
 
-    if str(boxes) == "gt":
+    if detector is not None:
+        pictures, _ = pictures_and_categories(file, images)
+        detected = detect(detector, pictures, orient=orient)
+        source = detector.name
+        annotations = read_json(Path(file), "annotation file")["annotations"]
+        ignored = {} if ignore is None else read_ignored(ignore)
+        of_boxes = box_figures(annotations, detected, ignored)
+        with_people = {number: own for number, own in detected.items() if len(own)}
+        if not with_people:
+            raise DataError(f"{source} finds nobody in the {len(pictures)} pictures of {file}")
+        predictions = predict_boxes(estimator, with_people, pictures, progress, orient=orient)
+    elif str(boxes) == "gt":
         predictions = predict_people(estimator, people, progress)
     else:
         pictures, categories = pictures_and_categories(file, images)
@@ -114,7 +135,7 @@ def evaluate(
             estimator, boxes, pictures, categories, progress, orient=orient
         )
     weights = estimator.runner.weights
-    return _evaluate(
+    evaluation = _evaluate(
         predictions,
         people,
         file,
@@ -123,13 +144,14 @@ def evaluate(
         {
             "model": estimator.card.name,
             "weights_sha256": sha256_of(weights) if weights is not None else None,
-            "boxes": "gt" if str(boxes) == "gt" else Path(boxes).name,
+            "boxes": source,
             "padding": estimator.padding,
             "flip_test": estimator.flip_test,
             "input_size": list(estimator.card.input_size),
             "codec": estimator.card.codec.kind,
         },
     )
+    return replace(evaluation, figures={**evaluation.figures, **of_boxes})
 
 
 def evaluate_predictions(

@@ -1,7 +1,7 @@
 """Predictions to evaluate: made here with boxes given, or elsewhere, as a COCO results file."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -198,7 +198,33 @@ def predict_detections(
             f"{detections} has no boxes for the {len(pictures)} pictures; it needs rows with their "
             f"image_id, and with a category_id of theirs ({known})"
         )
-    by_picture = [(pictures[image_id], np.array(of_one)) for image_id, of_one in boxes.items()]
+    arrays = {image_id: np.array(of_one) for image_id, of_one in boxes.items()}
+    return predict_boxes(
+        estimator, arrays, pictures, progress, orient=orient, passed_over=passed_over
+    )
+
+
+def predict_boxes(
+    estimator: PoseEstimator,
+    boxes: Mapping[int, NDArray[np.float64]],
+    pictures: Mapping[int, Path],
+    progress: Progress = lambda done, total: None,
+    *,
+    orient: Orient = "stored",
+    passed_over: Counter[str] | None = None,
+) -> Predictions:
+    """Predict from boxes.
+
+    Args:
+        boxes: by picture's id (P, 5) x1, y1, x2, y2 and score; one at least in all.
+        pictures: by id.
+        orient, passed_over: as `Predictions` and `People` have them.
+
+    Raises:
+        DataError: a box lies outside its picture.
+        ImageError: a picture is missing or broken.
+    """
+    by_picture = [(pictures[image_id], of_one) for image_id, of_one in boxes.items()]
     found = _predict(estimator, by_picture, orient, progress)
     image_ids = np.repeat(list(boxes), [len(of_one) for of_one in boxes.values()])
     corners = np.concatenate([of_one[:, :4] for _, of_one in by_picture])
@@ -206,7 +232,7 @@ def predict_detections(
         image_ids=image_ids.astype(np.int64),
         regions=_padded(estimator, corners),
         boxes=corners,
-        passed_over=passed_over,
+        passed_over=Counter() if passed_over is None else passed_over,
         **found,
     )
 

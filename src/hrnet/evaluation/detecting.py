@@ -1,0 +1,157 @@
+"""How well a detector finds people: box AP, and recall by size."""
+
+import contextlib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrnet.data.people import Orient
+from hrnet.detection.coco_detections import read_detections
+from hrnet.detection.detector import Detector
+from hrnet.errors import BoxError, DataError
+from hrnet.images import read_image
+from hrnet.tables import MALFORMED, read_json
+
+Float = NDArray[np.float64]
+Boxes = Mapping[int, Float]  # by picture's id: (P, >= 4) x1, y1, x2, y2 in pixels
+
+FOUND = 0.5  # intersection over union
+# Heights of people in pixels.
+SIZES = {"32 to 64": (32, 64), "64 to 96": (64, 96), "over 96": (96, np.inf)}
+
+
+def detect(
+    detector: Detector, pictures: Mapping[int, Path], *, orient: Orient = "stored"
+) -> dict[int, Float]:
+    """Everybody whom a detector finds in pictures, by their id: (P, 5) boxes and scores.
+
+    Raises:
+        ImageError: a picture is missing or broken.
+    """
+    return {
+        number: detector([read_image(file, orient=orient == "exif")])[0]
+        for number, file in pictures.items()
+    }
+
+
+def read_ignored(file: str | Path) -> dict[int, Float]:
+    """Boxes of COCO detections, by picture.
+
+    Raises:
+        DataError: the file is missing, or not that.
+    """
+    try:
+        detections = read_detections(read_json(Path(file), "detections file"), {1})
+    except (BoxError, *MALFORMED) as error:
+        raise DataError(f"{file} is not a COCO detections file ({error})") from None
+    return {number: np.array(boxes) for number, boxes in detections.by_id.items()}
+
+
+def box_figures(
+    annotations: list[dict[str, Any]], found: Boxes, ignored: Boxes
+) -> dict[str, float]:
+    """Figures of boxes found in all pictures of a data set.
+
+    - box AP, AP50, AR: COCO's, by pycocotools.
+    - recall: of people, in all and by their height, the share with a box of their own at an
+      intersection over union of at least 0.5, the best pairs first.
+    - false boxes: that are nobody's, a picture.
+
+    A box is neither right nor wrong that is on one that is ignored, or on a crowd: at least half of
+    it lies there.
+
+    Args:
+        annotations: a COCO file's, with `bbox`, `image_id` and perhaps `iscrowd`.
+        found: of every picture, with scores in a fifth column.
+        ignored: of pictures, people whom the file does not list.
+    """
+    people: dict[int, Float] = {}
+    passed: dict[int, Float] = {}
+    for number in found:
+        own = [a for a in annotations if a["image_id"] == number]
+        boxes = np.array([a["bbox"] for a in own], np.float64).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        crowd = np.array([bool(a.get("iscrowd")) for a in own], bool)
+        people[number] = boxes[~crowd]
+        passed[number] = np.concatenate([boxes[crowd], ignored.get(number, boxes[:0])[:, :4]])
+    figures = _coco_figures(people, passed, found)
+    heights: list[Float] = []
+    hits: list[NDArray[np.bool_]] = []
+    false = 0
+    for number, boxes in found.items():
+        hit, right = _matched(people[number], boxes)
+        heights.append(people[number][:, 3] - people[number][:, 1])
+        hits.append(hit)
+        rest = boxes[~right, :4]
+        shares = _shared(rest, passed[number]) / _areas(rest)[:, None]
+        false += int((~(shares >= FOUND).any(axis=1)).sum())
+    height, hit = np.concatenate(heights), np.concatenate(hits)
+    figures["recall"] = float(hit.mean()) if len(hit) else np.nan
+    for name, (low, high) in SIZES.items():
+        of_size = (height > low) & (height <= high)
+        figures[f"recall, {name}"] = float(hit[of_size].mean()) if of_size.any() else np.nan
+    figures["false boxes"] = false / len(found)
+    return figures
+
+
+def _matched(people: Float, boxes: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which people have a box, and which boxes are somebody's: one each, the likest pair first."""
+    shared = _shared(people, boxes)
+    likeness = shared / (_areas(people)[:, None] + _areas(boxes)[None] - shared)
+    own, right = np.zeros(len(people), bool), np.zeros(len(boxes), bool)
+    while likeness.size and likeness.max() >= FOUND:
+        i, j = np.unravel_index(likeness.argmax(), likeness.shape)
+        own[i] = right[j] = True
+        likeness[i], likeness[:, j] = -1, -1
+    return own, right
+
+
+def _shared(one: Float, other: Float) -> Float:
+    """(N, M) pixels that boxes have in common."""
+    low = np.maximum(one[:, None, :2], other[None, :, :2])
+    high = np.minimum(one[:, None, 2:4], other[None, :, 2:4])
+    return np.asarray(np.clip(high - low, 0, None).prod(axis=2))
+
+
+def _areas(boxes: Float) -> Float:
+    return np.asarray(np.prod(boxes[:, 2:4] - boxes[:, :2], axis=1))
+
+
+def _coco_figures(people: Boxes, passed: Boxes, found: Boxes) -> dict[str, float]:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    truth: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
+    for number in found:
+        for boxes, is_crowd in ((people[number], 0), (passed[number], 1)):
+            for x1, y1, x2, y2 in boxes[:, :4].tolist():
+                box = [x1, y1, x2 - x1, y2 - y1]
+                entry = {"id": len(truth) + 1, "image_id": number, "category_id": 1, "bbox": box}
+                truth.append({**entry, "area": box[2] * box[3], "iscrowd": is_crowd})
+        for x1, y1, x2, y2, score in found[number].tolist():
+            row = {"image_id": number, "category_id": 1, "bbox": [x1, y1, x2 - x1, y2 - y1]}
+            results.append({**row, "score": score})
+    with contextlib.redirect_stdout(io.StringIO()):
+        known = COCO()
+        known.dataset = {
+            "images": [{"id": number} for number in found],
+            "annotations": truth,
+            "categories": [{"id": 1}],
+        }
+        known.createIndex()
+        if not results:
+            return {"box AP": 0.0, "box AP50": 0.0, "box AR": 0.0}
+        evaluation = COCOeval(known, known.loadRes(results), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return {
+        "box AP": float(evaluation.stats[0]),
+        "box AP50": float(evaluation.stats[1]),
+        "box AR": float(evaluation.stats[8]),
+    }
