@@ -1,10 +1,11 @@
-"""`hrnet predict`: pictures in; annotated copies, JSON and tables out."""
+"""`hrnet predict`: pictures and videos in; annotated copies, JSON and tables out."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,8 @@ import typer
 from hrnet.cli.console import INTERRUPTED, console
 
 if TYPE_CHECKING:
+    from hrnet.images.sources import Source
+    from hrnet.predicting.estimator import PoseEstimator
     from hrnet.predicting.folder import Done
 
 
@@ -19,8 +22,8 @@ def predict(
     sources: Annotated[
         list[str],
         typer.Argument(
-            help="Pictures, folders, glob patterns (** goes down), URLs, '@FILE' (a list, one a "
-            "line), '-' (standard input), or 'sample'."
+            help="Pictures, videos, folders, glob patterns (** goes down), URLs, '@FILE' (a list, "
+            "one a line), '-' (standard input), or 'sample'."
         ),
     ],
     model: Annotated[
@@ -73,6 +76,10 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an interrupted run into OUT stopped.")
     ] = False,
+    start: Annotated[float, typer.Option(help="Of videos, the second to begin with.")] = 0.0,
+    end: Annotated[
+        float | None, typer.Option(help="Of videos, the second to end with. [default: the last]")
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print one JSON line a picture, nothing else.")
     ] = False,
@@ -81,9 +88,10 @@ def predict(
         bool, typer.Option("--flip-test", help="Average with the mirrored picture; half as fast.")
     ] = False,
 ) -> None:
-    """Find people's joints in pictures.
+    """Find people's joints in pictures and videos.
 
-    For every picture, an annotated copy and a JSON file appear in the folder OUT.
+    For every picture, an annotated copy and a JSON file appear in the folder OUT; for every video,
+    an annotated copy and a file with a JSON line a frame.
     """
     import signal
 
@@ -103,6 +111,18 @@ def predict(
         raise ConfigError("--boxes say where the people are; leave out --detector")
     kinds = parse_kinds(save)
     found = find_sources(sources, recursive=recursive, skip=out)
+    videos = [source for source in found if _is_video(source)]
+    if videos:
+        if len(videos) < len(found):
+            raise ConfigError("there are pictures and videos; give them one after the other")
+        if boxes is not None or annotations is not None or resume:
+            raise ConfigError("videos go without --boxes, --annotations and --resume")
+        estimator = PoseEstimator(
+            model, weights=weights, device=device, flip_test=flip_test, detector=detector
+        )
+        limits = {"start": start, "end": inf if end is None else end}
+        _predict_videos(estimator, videos, out, kinds, threshold=threshold, quiet=quiet, **limits)
+        return
     identities = [source.identity for source in found]
     ids = image_ids(identities, annotations)
     given = None
@@ -169,6 +189,78 @@ def predict(
         console().print(summary)
     if count.failed:
         raise typer.Exit(1 if count.done or count.earlier else 2)
+
+
+def _is_video(source: "Source") -> bool:
+    from hrnet.video.reading import SUFFIXES
+
+    return isinstance(source.place, Path) and source.place.suffix.lower() in SUFFIXES
+
+
+def _predict_videos(
+    estimator: "PoseEstimator",
+    videos: "list[Source]",
+    out: Path,
+    kinds: frozenset[str],
+    *,
+    quiet: bool,
+    **settings: float,
+) -> None:
+    """One after the other; an error of one is said, and the others go on."""
+    import signal
+
+    from rich.progress import Progress
+
+    from hrnet.errors import HRNetError
+    from hrnet.predicting.outputs import output_names
+    from hrnet.predicting.videos import predict_video
+
+    errors = console(errors=True)
+    failed = 0
+    at_kill = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    try:
+        for source, name in zip(videos, output_names([s.name for s in videos]), strict=True):
+            begun = perf_counter()
+            frames, people = 0, set[int]()
+            broken: list[int] = []
+            hidden = quiet or not errors.is_terminal
+            with Progress(console=errors, disable=hidden, transient=True) as progress:
+                task = progress.add_task(source.name, total=None)
+                try:
+                    for result, reader in predict_video(
+                        estimator, Path(source.place), out / name, kinds, **settings
+                    ):
+                        frames, broken = frames + 1, reader.broken
+                        assert result.poses.track_ids is not None
+                        people.update(result.poses.track_ids.tolist())
+                        speed = frames / (perf_counter() - begun)
+                        described = f"{source.name}, {speed:.1f} frames a second"
+                        progress.update(
+                            task,
+                            completed=result.number,
+                            total=reader.frames,
+                            description=described,
+                        )
+                except HRNetError as error:
+                    failed += 1
+                    errors.print(f"error: {error}")
+                    continue
+            if broken:
+                errors.print(f"{source}: {len(broken)} frames could not be read, {broken[0]} first")
+            if not quiet:
+                speed = frames / (perf_counter() - begun)
+                console().print(
+                    f"{source}: {_plural(frames, 'frame', 'frames')}, "
+                    f"{_plural(len(people), 'person', 'people')}, {speed:.1f} frames a second; "
+                    f"results are in {out}/"
+                )
+    except KeyboardInterrupt:
+        errors.print(f"interrupted; what is done so far is in {out}/")
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, at_kill)
+    if failed:
+        raise typer.Exit(2 if failed == len(videos) else 1)
 
 
 @dataclass

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -22,10 +22,13 @@ from hrnet.errors import BoxError, ConfigError, HRNetError
 from hrnet.geometry import Float, crop_matrices, crop_regions, invert, transform_points, warp
 from hrnet.images import Image, ImageSource, is_url
 from hrnet.predicting.ahead import run_ahead
-from hrnet.predicting.picture import Picture, PictureResult
+from hrnet.predicting.picture import FrameResult, Picture, PictureResult
 from hrnet.result import Poses
 from hrnet.runtime.runner import load_runner
 from hrnet.similarity import AREA_OF_BOX, TYPICAL_SIGMA, oks_nms
+from hrnet.video.reading import Frame, VideoReader
+from hrnet.video.smoothing import Smoother
+from hrnet.video.tracking import Tracker
 
 Boxes = ArrayLike | None
 MAX_READERS = 8  # threads that read pictures
@@ -183,6 +186,44 @@ class PoseEstimator:
                 raise failures[0]
         finally:
             readers.shutdown(cancel_futures=True)
+
+    def stream_video(
+        self,
+        video: str | Path | VideoReader,
+        *,
+        start: float = 0.0,
+        end: float = math.inf,
+        smooth: bool = True,
+    ) -> Generator[FrameResult]:
+        """The poses in the frames of a video, in order, with the same track id for the same person.
+
+        Args:
+            video: a file, or what FFmpeg opens (a URL, a stream).
+            start, end: seconds; frames before and after are passed over.
+            smooth: let joints shake less, see `hrnet.video.smoothing`.
+
+        Yields:
+            For each frame that can be read its result. Closing the iterator closes the video.
+
+        Raises:
+            ConfigError: PyAV is not installed.
+            ImageError: there is no such video, or no frame of it can be read.
+        """
+        reader = video if isinstance(video, VideoReader) else VideoReader(video)
+        tracker, smoother = Tracker(), Smoother()
+        with reader:
+            wanted = takewhile(lambda frame: frame.time <= end, reader)
+            pictures = (Picture(f.image, key=f) for f in wanted if f.time >= start)
+            with closing(self.stream(pictures)) as results:
+                for result in results:
+                    if result.error is not None:
+                        raise result.error
+                    frame: Frame = result.picture.key
+                    assert result.poses is not None
+                    poses = tracker(result.poses, frame.time)
+                    if smooth:
+                        poses = smoother(poses, frame.time)
+                    yield FrameResult(frame.number, frame.time, frame.image, poses)
 
     def _read(self, picture: Picture, keep_pixels: bool) -> "_Seen":
         """The picture, and the crops of the people in it where the caller knows them."""

@@ -41,6 +41,23 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class FrameResult:
+    """A frame of a video, and who is in it.
+
+    Attributes:
+        number: of the frame, from 0; those that cannot be read are counted and left out.
+        time: in seconds from the video's beginning.
+        image: (H, W, 3) uint8 RGB, upright.
+        poses: with `track_ids`.
+    """
+
+    number: int
+    time: float
+    image: Image
+    poses: Poses
+
+
+@dataclass(frozen=True)
 class PictureResult:
     """What became of a picture: poses, or an error.
 

@@ -1,0 +1,148 @@
+"""From a video to its results: an annotated copy, and a line a frame."""
+
+import csv
+import json
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import IO, Any
+
+from hrnet.errors import ConfigError
+from hrnet.files import sha256_of
+from hrnet.predicting.estimator import PoseEstimator
+from hrnet.predicting.picture import FrameResult
+from hrnet.result import probability_columns, row_columns
+from hrnet.skeletons import Skeleton
+from hrnet.video.reading import VideoReader
+from hrnet.video.writing import VideoWriter
+
+KINDS = ("json", "csv", "image")
+SCHEMA = 1
+
+
+class VideoOutputs:
+    """The results of one video, in files beside each other, which grow with it: whatever ends the
+    run, what is there can be played and read up to the last frame but some.
+
+    - image: NAME.mp4, an annotated copy with the sound;
+    - json: NAME.jsonl, a line that says of what it is, and a line a frame: `frame` (its number,
+      from 0), `time` in seconds, `people` as `Poses.to_dict` has them, with `track_id`;
+    - csv: NAME.csv, a row a person a frame.
+
+    Args:
+        base: path of the files, without their endings.
+        kinds: some of `KINDS`.
+
+    Raises:
+        ConfigError: other kinds are asked for, or a file would take the place of the video.
+        ImageError: a file cannot be written.
+    """
+
+    def __init__(
+        self,
+        base: Path,
+        kinds: Collection[str],
+        video: Path,
+        *,
+        rate: float,
+        estimator: PoseEstimator,
+        threshold: float,
+    ) -> None:
+        if other := sorted(set(kinds) - set(KINDS)):
+            raise ConfigError(f"of a video there is no {other[0]}; save some of {', '.join(KINDS)}")
+        self.threshold = threshold
+        self._stack = ExitStack()
+        self._video: VideoWriter | None = None
+        self._lines: IO[str] | None = None
+        self._table: csv.DictWriter[str] | None = None
+        base.parent.mkdir(parents=True, exist_ok=True)
+        if "image" in kinds:
+            file = Path(f"{base}.mp4")
+            if file.exists() and file.samefile(video):
+                raise ConfigError(f"results would overwrite {video}; give another folder by --out")
+            self._video = self._stack.enter_context(VideoWriter(file, rate, str(video)))
+        if "json" in kinds:
+            self._lines = self._open(f"{base}.jsonl")
+            self._write_line(
+                {
+                    "schema": SCHEMA,
+                    "video": {"file": video.name, "sha256": sha256_of(video)},
+                    "model": {"name": estimator.card.name, "flip_test": estimator.flip_test},
+                    "detector": estimator.detector.name,
+                    "skeleton": estimator.card.skeleton.to_dict(),
+                }
+            )
+        if "csv" in kinds:
+            columns = _columns(estimator.card.skeleton)
+            if estimator.card.calibration is not None:
+                columns += probability_columns(estimator.card.skeleton)
+            self._table = csv.DictWriter(self._open(f"{base}.csv"), columns)
+            self._table.writeheader()
+
+    def __enter__(self) -> "VideoOutputs":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.close()
+
+    def write(self, result: FrameResult) -> None:
+        """Add a frame."""
+        if self._lines is not None:
+            people = result.poses.to_dict()["people"]
+            line = {"frame": result.number, "time": round(result.time, 6), "people": people}
+            self._write_line(line)
+        if self._table is not None:
+            about = {"frame": result.number, "time": round(result.time, 6)}
+            self._table.writerows({**about, **row} for row in result.poses.to_rows())
+        if self._video is not None:
+            drawn = result.poses.draw(result.image, threshold=self.threshold)
+            self._video.write(drawn, result.time)
+
+    def _open(self, file: str) -> IO[str]:
+        return self._stack.enter_context(
+            Path(file).open("w", encoding="utf-8", newline="", buffering=1)
+        )
+
+    def _write_line(self, content: dict[str, Any]) -> None:
+        assert self._lines is not None
+        self._lines.write(json.dumps(content, allow_nan=False) + "\n")
+
+
+def _columns(skeleton: Skeleton) -> list[str]:
+    return ["frame", "time", "track_id", *row_columns(skeleton)]
+
+
+def predict_video(
+    estimator: PoseEstimator,
+    video: Path,
+    base: Path,
+    kinds: Collection[str],
+    *,
+    threshold: float = 0.2,
+    start: float = 0.0,
+    end: float = float("inf"),
+) -> Iterator[tuple[FrameResult, VideoReader]]:
+    """Predict, draw and write a video, frame by frame.
+
+    Args:
+        base, kinds, threshold: see `VideoOutputs`.
+        start, end: seconds.
+
+    Yields:
+        Each frame when it is written, and the reader, which knows how many there are and which
+        could not be read.
+
+    Raises:
+        ConfigError, ImageError: see `VideoOutputs` and `PoseEstimator.stream_video`.
+    """
+    reader = VideoReader(video)
+    results = estimator.stream_video(reader, start=start, end=end)
+    with (
+        closing(results),
+        VideoOutputs(
+            base, kinds, video, rate=reader.rate, estimator=estimator, threshold=threshold
+        ) as outputs,
+    ):
+        for result in results:
+            outputs.write(result)
+            yield result, reader

@@ -1,0 +1,1 @@
+"""Moving pictures: reading, writing, who is who from frame to frame, joints that do not shake."""

@@ -1,0 +1,107 @@
+"""Who is who from frame to frame.
+
+As in SORT (Bewley, Ge, Ott, Ramos, Upcroft: Simple Online and Realtime Tracking, ICIP 2016), people
+of a frame are matched with where those of earlier frames should be by now; likeness is, as in Xiao,
+Wu, Wei (Simple Baselines for Human Pose Estimation and Tracking, ECCV 2018), OKS, here averaged
+with the boxes' intersection over union, which still tells people apart who moved far in between.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrnet.result import Poses
+from hrnet.similarity import AREA_OF_BOX, TYPICAL_SIGMA, oks
+
+Float = NDArray[np.float64]
+
+LIKE_ENOUGH = 0.15
+LOST_AFTER = 1.0  # seconds without being seen
+PROBABLE = 0.3  # joints that count
+MOMENTUM = 0.5  # of the velocity, a frame
+
+
+@dataclass
+class _Track:
+    number: int
+    keypoints: Float  # (K, 2) in pixels
+    certain: NDArray[np.bool_]  # (K,)
+    box: Float  # (4,) around the joints
+    time: float
+    velocity: Float  # (2,) pixels a second
+
+
+class Tracker:
+    """Gives the people in frames of a video numbers, the same one to the same person.
+
+    People are known by where they are alone, so that two who change places behind something may
+    change numbers.
+    """
+
+    def __init__(self) -> None:
+        self._tracks: list[_Track] = []
+        self._count = 0
+
+    def __call__(self, poses: Poses, time: float) -> Poses:
+        """The same poses with `track_ids`, (P,) from 1 up.
+
+        Args:
+            time: of the frame in seconds, after that of the one before.
+        """
+        self._tracks = [t for t in self._tracks if time - t.time <= LOST_AFTER]
+        sure = poses.scores if poses.probability is None else poses.probability
+        certain = sure >= PROBABLE
+        boxes = np.array([_box(k, c) for k, c in zip(poses.keypoints, certain, strict=True)])
+        likeness = self._likeness(poses, certain, boxes.reshape(-1, 4), time)
+        chosen: dict[int, _Track] = {}
+        while likeness.size and likeness.max() >= LIKE_ENOUGH:
+            row, column = np.unravel_index(likeness.argmax(), likeness.shape)
+            chosen[int(row)] = self._tracks[column]
+            likeness[row], likeness[:, column] = -1, -1
+        numbers = []
+        for i in range(len(poses)):
+            points = np.asarray(poses.keypoints[i], np.float64)
+            track = chosen.get(i)
+            if track is None:
+                self._count += 1
+                track = _Track(self._count, points, certain[i], boxes[i], time, np.zeros(2))
+                self._tracks.append(track)
+            else:
+                moved = _centre(boxes[i]) - _centre(track.box)
+                now = moved / max(time - track.time, 1e-6)
+                track.velocity = MOMENTUM * track.velocity + (1 - MOMENTUM) * now
+                track.keypoints, track.certain = points, certain[i]
+                track.box, track.time = boxes[i], time
+            numbers.append(track.number)
+        return replace(poses, track_ids=np.array(numbers, dtype=np.int64))
+
+    def _likeness(
+        self, poses: Poses, certain: NDArray[np.bool_], boxes: Float, time: float
+    ) -> Float:
+        """(P, tracks) from 0 to 1."""
+        if not len(poses) or not self._tracks:
+            return np.empty((len(poses), len(self._tracks)))
+        shifts = np.array([t.velocity * (time - t.time) for t in self._tracks])
+        expected = np.array([t.keypoints for t in self._tracks]) + shifts[:, None]
+        known = np.array([t.box for t in self._tracks]) + np.tile(shifts, 2)
+        areas = AREA_OF_BOX * np.prod(known[:, 2:] - known[:, :2], axis=1)
+        sigmas = np.array(poses.skeleton.sigmas or [TYPICAL_SIGMA] * len(poses.skeleton))
+        labelled = np.array([t.certain for t in self._tracks])
+        similar = np.nan_to_num(oks(poses.keypoints, expected, areas, sigmas, labelled=labelled))
+        low = np.maximum(boxes[:, None, :2], known[None, :, :2])
+        high = np.minimum(boxes[:, None, 2:], known[None, :, 2:])
+        shared = np.clip(high - low, 0, None).prod(axis=2)
+        each = [np.prod(b[:, 2:] - b[:, :2], axis=1) for b in (boxes, known)]
+        union = each[0][:, None] + each[1][None] - shared
+        return np.asarray((similar + shared / np.maximum(union, 1e-9)) / 2)
+
+
+def _box(keypoints: NDArray[np.floating], certain: NDArray[np.bool_]) -> Float:
+    """Around the joints that count, or all where none does."""
+    points = np.asarray(keypoints[certain] if certain.any() else keypoints, np.float64)
+    return np.concatenate([points.min(axis=0), points.max(axis=0)])
+
+
+def _centre(box: Float) -> Float:
+    return (box[:2] + box[2:]) / 2
