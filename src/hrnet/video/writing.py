@@ -106,8 +106,8 @@ class VideoWriter:
 
         def packets() -> Any:
             for packet in self._sound.demux(stream):
-                if packet.dts is not None:
-                    seconds = float(packet.pts * packet.time_base)
+                seconds = -1.0 if packet.dts is None else float(packet.pts * packet.time_base)
+                if seconds >= 0:  # before is what only starts the decoder up
                     packet.stream = copy
                     yield seconds, packet
 
