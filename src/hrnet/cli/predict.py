@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from hrnet.predicting.folder import Done
 
 
+AS_ONE = (
+    "Each {} was taken as one person. For several people, give a detector, such as --detector "
+    "yolox_nano, or their boxes with --boxes."
+)
+
+
 def predict(
     sources: Annotated[
         list[str],
@@ -182,10 +188,7 @@ def predict(
     if not quiet:
         summary = count.summary(out)
         if given is None and detector == "whole" and count.done:
-            summary += (
-                "\nEach picture was taken as one person. For several people, give a detector, such "
-                "as --detector yolox_nano, or their boxes with --boxes."
-            )
+            summary += "\n" + AS_ONE.format("picture")
         console().print(summary)
     if count.failed:
         raise typer.Exit(1 if count.done or count.earlier else 2)
@@ -211,6 +214,7 @@ def _predict_videos(
 
     from rich.progress import Progress
 
+    from hrnet.detection.find import WHOLE
     from hrnet.errors import HRNetError
     from hrnet.predicting.outputs import output_names
     from hrnet.predicting.videos import predict_video
@@ -254,6 +258,8 @@ def _predict_videos(
                     f"{_plural(len(people), 'person', 'people')}, {speed:.1f} frames a second; "
                     f"results are in {out}/"
                 )
+        if not quiet and estimator.detector.name == WHOLE:
+            console().print(AS_ONE.format("frame"))
     except KeyboardInterrupt:
         errors.print(f"interrupted; what is done so far is in {out}/")
         raise typer.Exit(INTERRUPTED) from None

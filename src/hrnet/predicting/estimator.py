@@ -32,7 +32,9 @@ from hrnet.video.tracking import Tracker
 
 Boxes = ArrayLike | None
 MAX_READERS = 8  # threads that read pictures
-MAX_HELD = 150_000_000  # bytes of pictures read ahead and not yet cropped: four large photographs
+# Bytes of pictures read ahead and not yet cropped, and of arrays that wait for a batch: four large
+# photographs, or a second of video.
+MAX_HELD = 150_000_000
 MAX_KEPT = 3_000_000  # bytes of a picture that is kept to draw on: a megapixel
 MAX_WAITING = 4  # batches' worth of pictures, those without people, that wait for a batch to fill
 
@@ -275,17 +277,22 @@ class PoseEstimator:
     ) -> Iterator[list[Image]]:
         """Full batches of crops, whichever pictures they are from; all of these go to `waiting`."""
         crops: list[Image] = []
+        held = 0
         for seen in cropped:
             waiting.append(seen)
             crops += seen.crops
             seen.crops = []
+            if isinstance(seen.picture.source, np.ndarray):
+                held += seen.picture.source.nbytes
             while len(crops) >= batch_size:
                 yield crops[:batch_size]
                 crops = crops[batch_size:]
-            # Pictures without people wait as well: any number of them must not.
-            if len(waiting) >= MAX_WAITING * self.batch_size:
+                held = 0
+            # Pictures without people wait as well, and may be arrays: any number must not.
+            if len(waiting) >= MAX_WAITING * self.batch_size or held > MAX_HELD:
                 yield crops
                 crops = []
+                held = 0
         yield crops
 
     def _run(self, crops: list[Image]) -> NDArray[np.float32]:
