@@ -324,6 +324,7 @@ def test_predict_writes_a_video_lines_and_a_table(walking, nano, tmp_path):
         (["sample"], "there are pictures and videos"),
         (["--resume"], "videos go without .*--resume"),
         (["--save", "coco"], "of a video there is no coco"),
+        (["--start", "60"], "has no frame from 60 to inf seconds"),
     ],
 )
 def test_what_videos_do_not_have(walking, nano, tmp_path, arguments, message):
@@ -340,6 +341,11 @@ def test_what_videos_do_not_have(walking, nano, tmp_path, arguments, message):
     said = str(result.exception) if isinstance(result.exception, ConfigError) else result.output
     assert result.exit_code != 0
     assert re.search(message, said)
+
+
+def test_start_and_end_are_for_videos(tmp_path):
+    result = CliRunner().invoke(app, ["predict", "sample", "--end", "3", "--out", str(tmp_path)])
+    assert "--start and --end are for videos" in str(result.exception)
 
 
 def test_the_video_itself_is_not_overwritten(walking, nano, tmp_path):

@@ -118,6 +118,8 @@ def predict(
     kinds = parse_kinds(save)
     found = find_sources(sources, recursive=recursive, skip=out)
     videos = [source for source in found if _is_video(source)]
+    if not videos and (start or end is not None):
+        raise ConfigError("--start and --end are for videos; there are none")
     if videos:
         if len(videos) < len(found):
             raise ConfigError("there are pictures and videos; give them one after the other")

@@ -18,7 +18,7 @@ from hrnet.calibration import evidence
 from hrnet.detection.boxes import check_boxes
 from hrnet.detection.detector import Detector
 from hrnet.detection.find import WHOLE, find_detector
-from hrnet.errors import BoxError, ConfigError, HRNetError
+from hrnet.errors import BoxError, ConfigError, HRNetError, ImageError
 from hrnet.geometry import Float, crop_matrices, crop_regions, invert, transform_points, warp
 from hrnet.images import Image, ImageSource, is_url
 from hrnet.predicting.ahead import run_ahead
@@ -209,10 +209,11 @@ class PoseEstimator:
 
         Raises:
             ConfigError: PyAV is not installed.
-            ImageError: there is no such video, or no frame of it can be read.
+            ImageError: there is no such video, or no frame of it can be read, or is meant.
         """
         reader = video if isinstance(video, VideoReader) else VideoReader(video)
         tracker, smoother = Tracker(), Smoother()
+        any_frame = False
         with reader:
             wanted = takewhile(lambda frame: frame.time <= end, reader)
             pictures = (Picture(f.image, key=f) for f in wanted if f.time >= start)
@@ -225,7 +226,10 @@ class PoseEstimator:
                     poses = tracker(result.poses, frame.time)
                     if smooth:
                         poses = smoother(poses, frame.time)
+                    any_frame = True
                     yield FrameResult(frame.number, frame.time, frame.image, poses)
+        if not any_frame:
+            raise ImageError(f"{reader.source} has no frame from {start:g} to {end:g} seconds")
 
     def _read(self, picture: Picture, keep_pixels: bool) -> "_Seen":
         """The picture, and the crops of the people in it where the caller knows them."""

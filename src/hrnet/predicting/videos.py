@@ -51,10 +51,22 @@ class VideoOutputs:
         if other := sorted(set(kinds) - set(KINDS)):
             raise ConfigError(f"of a video there is no {other[0]}; save some of {', '.join(KINDS)}")
         self.threshold = threshold
-        self._stack = ExitStack()
         self._video: VideoWriter | None = None
         self._lines: IO[str] | None = None
         self._table: csv.DictWriter[str] | None = None
+        with ExitStack() as opened:  # all of them, or none is left open
+            self._stack = opened
+            self._open_all(base, kinds, video, rate, estimator)
+            self._stack = opened.pop_all()
+
+    def _open_all(
+        self,
+        base: Path,
+        kinds: Collection[str],
+        video: Path,
+        rate: float,
+        estimator: PoseEstimator,
+    ) -> None:
         base.parent.mkdir(parents=True, exist_ok=True)
         if "image" in kinds:
             file = Path(f"{base}.mp4")
