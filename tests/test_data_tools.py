@@ -262,6 +262,25 @@ def test_what_is_no_label_of_points_is_counted(studio, tmp_path):
     }
 
 
+def test_a_picture_labelled_twice(studio, tmp_path):
+    """By two people in one task the last one counts, and that is said; in two tasks they must
+    agree."""
+    one, other = [{"result": [point("tip", x, 9)]} for x in (10, 20)]
+    task = {"id": 1, "data": {"image": "1.jpg"}, "annotations": [other, one]}
+    file = tmp_path / "set" / "export.json"
+    file.write_text(json.dumps([task]))
+    prepared = prepare_labels("label-studio", file, tmp_path / "one")
+    assert prepared.left_out == {"annotations before the last one of their task": 1}
+    assert read_coco(tmp_path / "one" / "train.json").keypoints[0, 0, 0] == 12
+    file.write_text(json.dumps([task, {**task, "id": 2, "annotations": [one]}]))
+    prepared = prepare_labels("label-studio", file, tmp_path / "same")
+    assert prepared.left_out["pictures listed again"] == 1
+    assert len(read_coco(tmp_path / "same" / "train.json")) == 1
+    file.write_text(json.dumps([task, {**task, "id": 2, "annotations": [other]}]))
+    with pytest.raises(DataError, match=r"task 2: .*1.jpg has other labels already, at .*task 1"):
+        prepare_labels("label-studio", file, tmp_path / "out")
+
+
 def test_without_boxes_there_is_one_person(studio, tmp_path):
     prepare_labels(
         "label-studio", studio(point("tip", 50, 50), point("tail", 10, 10)), tmp_path / "out"

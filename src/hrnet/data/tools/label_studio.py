@@ -56,6 +56,8 @@ def read_label_studio(source: Path) -> Export:
         ) from error
     for task, name, regions in zip(tasks, names, results, strict=True):
         where = f"{source}, task {task.get('id')}"
+        others = len(_annotations(task)) - 1
+        left_out["annotations before the last one of their task"] += max(0, others)
         if regions is None:
             left_out["tasks that nobody labelled"] += 1
             continue
@@ -111,9 +113,14 @@ ADVICE = "draw a box around everybody"
 
 
 def _results(task: dict[str, Any]) -> list[Region] | None:
-    """Of the last annotation that was not cancelled; None where there is none."""
-    annotations = [a for a in task.get("annotations") or () if not a.get("was_cancelled")]
+    """Of the last annotation; None where there is none."""
+    annotations = _annotations(task)
     return list(annotations[-1]["result"]) if annotations else None
+
+
+def _annotations(task: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those that were not cancelled."""
+    return [a for a in task.get("annotations") or () if not a.get("was_cancelled")]
 
 
 def _picture_name(task: dict[str, Any]) -> str:

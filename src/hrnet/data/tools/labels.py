@@ -196,8 +196,8 @@ def write_export(export: Export, source: Path, out: Path, skeleton: Skeleton | N
         skeleton: what the points are, by their names; by default as the export says.
 
     Raises:
-        DataError: nobody has a point, a label is not the skeleton's, or a picture is not there or
-            of another size than the export says.
+        DataError: nobody has a point, a label is not the skeleton's, a picture is not there or
+            of another size than the export says, or it has two different lists of labels.
         ImageError: a picture is none.
     """
     pictures = [picture for part in export.parts.values() for picture in part]
@@ -218,10 +218,19 @@ def write_export(export: Export, source: Path, out: Path, skeleton: Skeleton | N
     contents: dict[str, dict[Path, list[Instance]]] = {}
     for name, part in export.parts.items():
         content = contents.setdefault(name, {})
+        first: dict[Path, LabelledPicture] = {}
         for picture in part:
             file = files[id(picture)]
             assert file is not None
-            content.setdefault(file, []).extend(_instances(picture, file, own))
+            before = first.setdefault(file, picture)
+            if before is not picture:
+                if before.people != picture.people:
+                    raise DataError(
+                        f"{picture.where}: {file} has other labels already, at {before.where}"
+                    )
+                left_out["pictures listed again"] += 1
+                continue
+            content[file] = _instances(picture, file, own)
             left_out[NO_POINTS] += sum(not person.points for person in picture.people)
     written = _write(contents, own, out)
     toml = out / "skeleton.toml"
