@@ -22,10 +22,12 @@ def atomic_write(file: str | Path) -> Iterator[Path]:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(0o666, exist_ok=False)
+        permissions = temporary.stat().st_mode
     except OSError as error:  # whose file name is one that nobody gave
         raise OSError(error.errno, error.strerror, str(file)) from None
     try:
         yield temporary
+        temporary.chmod(permissions)  # safetensors makes another file, which only its owner reads
         temporary.replace(file)
     finally:
         with suppress(FileNotFoundError):
