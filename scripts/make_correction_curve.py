@@ -144,7 +144,7 @@ def main(data: Path, scratch: Path, out: Path, seeds: int = 3, steps: int = STEP
         f"and {MORE}\ncorrected",
         f"and {MORE}\nlabelled",
     ]
-    figure, axes = plt.subplots(figsize=(4.4, 3), layout="constrained")
+    figure, axes = plt.subplots(figsize=(5.2, 3), layout="constrained")
     axes.plot(names, rows.T, color="tab:blue", alpha=0.4, marker="o", markersize=3)
     axes.plot(names, rows.mean(axis=0), color="tab:blue", marker="o")
     axes.set(ylabel="PCK@0.2, %")

@@ -178,7 +178,8 @@ def test_one_skeleton_each(nano, tmp_path):
     assert len(poses) == 2
     assert poses.box_source == "yolox_nano"
     given = estimator(picture, boxes=np.column_stack([poses.boxes, poses.box_scores]))
-    np.testing.assert_allclose(given.keypoints, poses.keypoints, atol=1e-2)
+    # Boxes in results are single precision, by which some of a crop's pixels differ by 1 in 255.
+    np.testing.assert_allclose(given.keypoints, poses.keypoints, atol=0.1)
     assert given.box_source == "given"
     nobody = estimator(np.full((80, 80, 3), 100, np.uint8))
     assert len(nobody) == 0
