@@ -20,6 +20,18 @@ Float = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
 
+def box_areas(boxes: Float) -> Float:
+    """(N,) square pixels of boxes (N, >= 4)."""
+    return np.asarray(np.prod(boxes[:, 2:4] - boxes[:, :2], axis=1))
+
+
+def shared_areas(one: Float, other: Float) -> Float:
+    """(N, M) square pixels that boxes (N, >= 4) have in common with others (M, >= 4)."""
+    low = np.maximum(one[:, None, :2], other[None, :, :2])
+    high = np.minimum(one[:, None, 2:4], other[None, :, 2:4])
+    return np.asarray(np.clip(high - low, 0, None).prod(axis=2))
+
+
 def crop_regions(
     boxes: ArrayLike, input_size: tuple[int, int], padding: float = 1.25
 ) -> tuple[Float, Float]:

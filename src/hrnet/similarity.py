@@ -1,7 +1,9 @@
-"""OKS between poses, and non-maximum suppression by it."""
+"""OKS between poses, non-maximum suppression by it, and matching by likeness."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from hrnet.skeletons import Skeleton
 
 Float = NDArray[np.float64]
 
@@ -51,6 +53,22 @@ def mean_similarity(
     similar = np.where(counted, np.exp(-squared / (2 * extent * (2 * sigmas) ** 2)), 0)
     with np.errstate(invalid="ignore"):
         return np.asarray(similar.sum(axis=-1) / counted.sum(axis=-1))
+
+
+def sigmas_of(skeleton: Skeleton) -> Float:
+    """(K,) a skeleton's sigmas, or a typical one for each joint where it has none."""
+    return np.array(skeleton.sigmas or [TYPICAL_SIGMA] * len(skeleton))
+
+
+def likest_pairs(likeness: Float, least: float) -> list[tuple[int, int]]:
+    """Rows and columns of (N, M) that belong together: the likest pair first, each row and column
+    once, as long as a pair is at least so alike."""
+    left, pairs = likeness.copy(), []
+    while left.size and left.max() >= least:
+        row, column = np.unravel_index(left.argmax(), left.shape)
+        pairs.append((int(row), int(column)))
+        left[row], left[:, column] = -np.inf, -np.inf
+    return pairs
 
 
 def oks_nms(

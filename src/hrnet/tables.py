@@ -58,7 +58,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
         DataError: the file is missing, not YAML, or no mapping.
     """
     try:
-        import yaml  # type: ignore[import-untyped]
+        import yaml  # type: ignore[import-untyped]  # PyYAML has no types
     except ModuleNotFoundError:
         raise ConfigError(f"{file.name} needs pyyaml: pip install 'hrnet[data]'") from None
     try:

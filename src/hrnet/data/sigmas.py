@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hrnet.data.people import People
 from hrnet.data.reading import read_people, read_skeleton
 from hrnet.errors import ConfigError, DataError
-from hrnet.similarity import TYPICAL_SIGMA, oks
+from hrnet.similarity import TYPICAL_SIGMA, likest_pairs, oks
 from hrnet.skeletons import Skeleton
 
 LIKE = 0.1  # OKS from which two labels of a picture may be of the same person
@@ -88,8 +88,6 @@ def _same_people(first: People, other: People, skeleton: Skeleton) -> NDArray[np
             [TYPICAL_SIGMA] * len(skeleton),
             labelled=first.keypoints[rows][..., 2] > 0,
         )
-        while likeness.size and likeness.max() > LIKE:
-            j, i = np.unravel_index(likeness.argmax(), likeness.shape)
+        for j, i in likest_pairs(likeness, np.nextafter(LIKE, 1)):  # more than LIKE
             found[rows[i]] = other.keypoints[columns[j]]
-            likeness[j], likeness[:, i] = -1, -1
     return found

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hrnet.errors import BoxError
+from hrnet.geometry import box_areas, shared_areas
 from hrnet.tables import MALFORMED
 
 LARGEST = 1e7  # pixels; far beyond any picture, and far from where single precision overflows
@@ -62,14 +63,12 @@ def suppress(
     the best down, a box suppresses those whose intersection over union with it is over `overlap`.
     """
     order = np.argsort(-scores, kind="stable")
-    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    areas = box_areas(boxes)
     kept = []
     while len(order):
         best, rest = order[0], order[1:]
         kept.append(best)
-        low = np.maximum(boxes[best, :2], boxes[rest, :2])
-        high = np.minimum(boxes[best, 2:], boxes[rest, 2:])
-        shared = np.prod(np.clip(high - low, 0, None), axis=1)
+        shared = shared_areas(boxes[best, None], boxes[rest])[0]
         order = rest[shared <= overlap * (areas[best] + areas[rest] - shared)]
     return np.array(kept, dtype=np.int64)
 

@@ -13,7 +13,9 @@ from hrnet.data.people import Orient
 from hrnet.detection.coco_detections import read_detections
 from hrnet.detection.detector import Detector
 from hrnet.errors import BoxError, DataError
+from hrnet.geometry import box_areas, shared_areas
 from hrnet.images import read_image
+from hrnet.similarity import likest_pairs
 from hrnet.tables import MALFORMED, read_json
 
 Float = NDArray[np.float64]
@@ -87,7 +89,7 @@ def box_figures(
         heights.append(people[number][:, 3] - people[number][:, 1])
         hits.append(hit)
         rest = boxes[~right, :4]
-        shares = _shared(rest, passed[number]) / _areas(rest)[:, None]
+        shares = shared_areas(rest, passed[number]) / box_areas(rest)[:, None]
         false += int((~(shares >= FOUND).any(axis=1)).sum())
     height, hit = np.concatenate(heights), np.concatenate(hits)
     figures["recall"] = float(hit.mean()) if len(hit) else np.nan
@@ -100,25 +102,12 @@ def box_figures(
 
 def _matched(people: Float, boxes: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which people have a box, and which boxes are somebody's: one each, the likest pair first."""
-    shared = _shared(people, boxes)
-    likeness = shared / (_areas(people)[:, None] + _areas(boxes)[None] - shared)
+    shared = shared_areas(people, boxes)
+    likeness = shared / (box_areas(people)[:, None] + box_areas(boxes)[None] - shared)
     own, right = np.zeros(len(people), bool), np.zeros(len(boxes), bool)
-    while likeness.size and likeness.max() >= FOUND:
-        i, j = np.unravel_index(likeness.argmax(), likeness.shape)
+    for i, j in likest_pairs(likeness, FOUND):
         own[i] = right[j] = True
-        likeness[i], likeness[:, j] = -1, -1
     return own, right
-
-
-def _shared(one: Float, other: Float) -> Float:
-    """(N, M) pixels that boxes have in common."""
-    low = np.maximum(one[:, None, :2], other[None, :, :2])
-    high = np.minimum(one[:, None, 2:4], other[None, :, 2:4])
-    return np.asarray(np.clip(high - low, 0, None).prod(axis=2))
-
-
-def _areas(boxes: Float) -> Float:
-    return np.asarray(np.prod(boxes[:, 2:4] - boxes[:, :2], axis=1))
 
 
 def _coco_figures(people: Boxes, passed: Boxes, found: Boxes) -> dict[str, float]:

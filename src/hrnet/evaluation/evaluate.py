@@ -36,7 +36,7 @@ from hrnet.evaluation.predictions import (
 )
 from hrnet.files import sha256_of
 from hrnet.predicting.estimator import PoseEstimator
-from hrnet.similarity import TYPICAL_SIGMA, mean_similarity
+from hrnet.similarity import mean_similarity, sigmas_of
 from hrnet.skeletons import Skeleton
 from hrnet.tables import read_json
 
@@ -363,9 +363,8 @@ def _oks_figures(
 def _goodness(
     predicted: NDArray[np.float64], people: People, skeleton: Skeleton
 ) -> NDArray[np.float64]:
-    sigmas = np.array(skeleton.sigmas or [TYPICAL_SIGMA] * len(skeleton))
     squared = ((predicted - people.keypoints[..., :2]) ** 2).sum(axis=-1)
-    return mean_similarity(squared, people.areas, sigmas, people.keypoints[..., 2] > 0)
+    return mean_similarity(squared, people.areas, sigmas_of(skeleton), people.keypoints[..., 2] > 0)
 
 
 def package_versions(packages: Iterable[str]) -> dict[str, str]:

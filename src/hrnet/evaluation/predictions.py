@@ -18,7 +18,7 @@ from hrnet.errors import BoxError, DataError
 from hrnet.geometry import crop_regions
 from hrnet.predicting.estimator import PoseEstimator
 from hrnet.predicting.picture import Picture
-from hrnet.similarity import TYPICAL_SIGMA, oks_nms
+from hrnet.similarity import likest_pairs, oks_nms, sigmas_of
 from hrnet.skeletons import Skeleton
 from hrnet.tables import MALFORMED, read_json
 
@@ -279,15 +279,13 @@ def match(people: People, predictions: Predictions, skeleton: Skeleton) -> NDArr
     if ids is not None and _distinct(people.annotation_ids) and _distinct(ids):
         by_id = {int(a): i for i, a in enumerate(ids)}
         return np.array([by_id.get(int(a), NOBODY) for a in people.annotation_ids], dtype=np.int64)
-    sigmas = np.array(skeleton.sigmas or [TYPICAL_SIGMA] * len(skeleton))
+    sigmas = sigmas_of(skeleton)
     for image in np.unique(people.image_ids):
         rows = np.flatnonzero(people.image_ids == image)
         columns = np.flatnonzero(predictions.image_ids == image)
         likeness = _likeness(people, rows, predictions.keypoints[columns], sigmas)
-        while likeness.size and likeness.max() >= 0:
-            i, j = np.unravel_index(likeness.argmax(), likeness.shape)
+        for i, j in likest_pairs(likeness, 0):
             matched[rows[i]] = columns[j]
-            likeness[i], likeness[:, j] = -1, -1
     return matched
 
 

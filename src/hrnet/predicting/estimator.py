@@ -25,7 +25,7 @@ from hrnet.predicting.ahead import run_ahead
 from hrnet.predicting.picture import FrameResult, Picture, PictureResult
 from hrnet.result import Poses
 from hrnet.runtime.runner import load_runner
-from hrnet.similarity import AREA_OF_BOX, TYPICAL_SIGMA, oks_nms
+from hrnet.similarity import AREA_OF_BOX, oks_nms, sigmas_of
 from hrnet.video.reading import Frame, VideoReader
 from hrnet.video.smoothing import Smoother
 from hrnet.video.tracking import Tracker
@@ -339,7 +339,7 @@ class PoseEstimator:
         )
         kept: Any = slice(None)
         if seen.source == self.detector.name:  # who was found twice is one
-            sigmas = self.card.skeleton.sigmas or [TYPICAL_SIGMA] * len(self.card.skeleton)
+            sigmas = sigmas_of(self.card.skeleton)
             kept = oks_nms(keypoints, poses.pose_scores, AREA_OF_BOX * box_areas, sigmas)
         return PictureResult(
             seen.picture,

@@ -12,15 +12,14 @@ from hrnet.files import sha256_of
 from hrnet.predicting.estimator import PoseEstimator
 from hrnet.predicting.picture import FrameResult
 from hrnet.result import probability_columns, row_columns
-from hrnet.skeletons import Skeleton
-from hrnet.video.reading import VideoReader
+from hrnet.video.reading import Closing, VideoReader
 from hrnet.video.writing import VideoWriter
 
 KINDS = ("json", "csv", "image")
 SCHEMA = 1
 
 
-class VideoOutputs:
+class VideoOutputs(Closing):
     """The results of one video, in files beside each other, which grow with it: whatever ends the
     run, what is there can be played and read up to the last frame but some.
 
@@ -54,47 +53,37 @@ class VideoOutputs:
         self._video: VideoWriter | None = None
         self._lines: IO[str] | None = None
         self._table: csv.DictWriter[str] | None = None
+        base.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as opened:  # all of them, or none is left open
             self._stack = opened
-            self._open_all(base, kinds, video, rate, estimator)
+            if "image" in kinds:
+                file = Path(f"{base}.mp4")
+                if file.exists() and file.samefile(video):
+                    raise ConfigError(
+                        f"results would overwrite {video}; give another folder by --out"
+                    )
+                self._video = self._stack.enter_context(VideoWriter(file, rate, str(video)))
+            if "json" in kinds:
+                self._lines = self._open(f"{base}.jsonl")
+                self._write_line(
+                    {
+                        "schema": SCHEMA,
+                        "video": {"file": video.name, "sha256": sha256_of(video)},
+                        "model": {"name": estimator.card.name, "flip_test": estimator.flip_test},
+                        "detector": estimator.detector.name,
+                        "skeleton": estimator.card.skeleton.to_dict(),
+                    }
+                )
+            if "csv" in kinds:
+                columns = ["frame", "time", "track_id", *row_columns(estimator.card.skeleton)]
+                if estimator.card.calibration is not None:
+                    columns += probability_columns(estimator.card.skeleton)
+                self._table = csv.DictWriter(self._open(f"{base}.csv"), columns)
+                self._table.writeheader()
             self._stack = opened.pop_all()
 
-    def _open_all(
-        self,
-        base: Path,
-        kinds: Collection[str],
-        video: Path,
-        rate: float,
-        estimator: PoseEstimator,
-    ) -> None:
-        base.parent.mkdir(parents=True, exist_ok=True)
-        if "image" in kinds:
-            file = Path(f"{base}.mp4")
-            if file.exists() and file.samefile(video):
-                raise ConfigError(f"results would overwrite {video}; give another folder by --out")
-            self._video = self._stack.enter_context(VideoWriter(file, rate, str(video)))
-        if "json" in kinds:
-            self._lines = self._open(f"{base}.jsonl")
-            self._write_line(
-                {
-                    "schema": SCHEMA,
-                    "video": {"file": video.name, "sha256": sha256_of(video)},
-                    "model": {"name": estimator.card.name, "flip_test": estimator.flip_test},
-                    "detector": estimator.detector.name,
-                    "skeleton": estimator.card.skeleton.to_dict(),
-                }
-            )
-        if "csv" in kinds:
-            columns = _columns(estimator.card.skeleton)
-            if estimator.card.calibration is not None:
-                columns += probability_columns(estimator.card.skeleton)
-            self._table = csv.DictWriter(self._open(f"{base}.csv"), columns)
-            self._table.writeheader()
-
-    def __enter__(self) -> "VideoOutputs":
-        return self
-
-    def __exit__(self, *error: Any) -> None:
+    def close(self) -> None:
+        """Finish the files."""
         self._stack.close()
 
     def write(self, result: FrameResult) -> None:
@@ -118,10 +107,6 @@ class VideoOutputs:
     def _write_line(self, content: dict[str, Any]) -> None:
         assert self._lines is not None
         self._lines.write(json.dumps(content, allow_nan=False) + "\n")
-
-
-def _columns(skeleton: Skeleton) -> list[str]:
-    return ["frame", "time", "track_id", *row_columns(skeleton)]
 
 
 def predict_video(

@@ -1,10 +1,10 @@
 """Videos, read by PyAV: files and streams, frame by frame, turned upright."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -36,7 +36,21 @@ class Frame:
     image: Image
 
 
-class VideoReader:
+class Closing(ABC):
+    """What a `with` block closes at its end."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what is open."""
+
+
+class VideoReader(Closing):
     """The frames of a video, in order; to be iterated over once, and closed (`with`).
 
     Attributes:
@@ -73,17 +87,6 @@ class VideoReader:
         self.rate = float(self._stream.average_rate or self._stream.guessed_rate or 25)
         self.frames = self._count()
         self.broken: list[int] = []
-
-    def __enter__(self) -> "VideoReader":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of the file."""

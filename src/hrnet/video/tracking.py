@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hrnet.geometry import box_areas, shared_areas
 from hrnet.result import Poses
-from hrnet.similarity import AREA_OF_BOX, TYPICAL_SIGMA, oks
+from hrnet.similarity import AREA_OF_BOX, likest_pairs, oks, sigmas_of
 
 Float = NDArray[np.float64]
 
@@ -54,11 +55,7 @@ class Tracker:
         certain = sure >= PROBABLE
         boxes = np.array([_box(k, c) for k, c in zip(poses.keypoints, certain, strict=True)])
         likeness = self._likeness(poses, certain, boxes.reshape(-1, 4), time)
-        chosen: dict[int, _Track] = {}
-        while likeness.size and likeness.max() >= LIKE_ENOUGH:
-            row, column = np.unravel_index(likeness.argmax(), likeness.shape)
-            chosen[int(row)] = self._tracks[column]
-            likeness[row], likeness[:, column] = -1, -1
+        chosen = {i: self._tracks[j] for i, j in likest_pairs(likeness, LIKE_ENOUGH)}
         numbers = []
         for i in range(len(poses)):
             points = np.asarray(poses.keypoints[i], np.float64)
@@ -85,15 +82,12 @@ class Tracker:
         shifts = np.array([t.velocity * (time - t.time) for t in self._tracks])
         expected = np.array([t.keypoints for t in self._tracks]) + shifts[:, None]
         known = np.array([t.box for t in self._tracks]) + np.tile(shifts, 2)
-        areas = AREA_OF_BOX * np.prod(known[:, 2:] - known[:, :2], axis=1)
-        sigmas = np.array(poses.skeleton.sigmas or [TYPICAL_SIGMA] * len(poses.skeleton))
+        areas = AREA_OF_BOX * box_areas(known)
+        sigmas = sigmas_of(poses.skeleton)
         labelled = np.array([t.certain for t in self._tracks])
         similar = np.nan_to_num(oks(poses.keypoints, expected, areas, sigmas, labelled=labelled))
-        low = np.maximum(boxes[:, None, :2], known[None, :, :2])
-        high = np.minimum(boxes[:, None, 2:], known[None, :, 2:])
-        shared = np.clip(high - low, 0, None).prod(axis=2)
-        each = [np.prod(b[:, 2:] - b[:, :2], axis=1) for b in (boxes, known)]
-        union = each[0][:, None] + each[1][None] - shared
+        shared = shared_areas(boxes, known)
+        union = box_areas(boxes)[:, None] + box_areas(known)[None] - shared
         return np.asarray((similar + shared / np.maximum(union, 1e-9)) / 2)
 
 

@@ -2,14 +2,13 @@
 
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from hrnet.errors import HRNetError, ImageError
 from hrnet.images import Image
-from hrnet.video.reading import import_av
+from hrnet.video.reading import Closing, import_av
 
 TICKS = 90_000  # a second, as of MPEG's clock; 29.97 frames a second are whole numbers of them
 # A piece of the film a second or two, each written when it is whole.
@@ -20,7 +19,7 @@ FRAGMENTS = {
 }
 
 
-class VideoWriter:
+class VideoWriter(Closing):
     """Writes frames at their times, with the sound of the video that they are from.
 
     Args:
@@ -46,17 +45,6 @@ class VideoWriter:
                 self._open_sound(sound)
         except (OSError, ValueError) as error:
             raise ImageError(f"{file} cannot be written: {error}") from None
-
-    def __enter__(self) -> "VideoWriter":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def write(self, image: Image, time: float) -> None:
         """Add a frame (H, W, 3) uint8 RGB at a time in seconds, after that of the one before.

@@ -12,7 +12,7 @@ from hrnet.errors import ConfigError
 from hrnet.files import atomic_write
 from hrnet.model import PoseModel
 from hrnet.network import HighResolutionNet, network_parts
-from hrnet.similarity import TYPICAL_SIGMA
+from hrnet.similarity import sigmas_of
 from hrnet.zoo.card import ModelCard, NetworkCard, read_card
 from hrnet.zoo.find import find_model, find_weights
 from hrnet.zoo.loading import LoadReport, load_weights
@@ -56,7 +56,7 @@ def build_model(
             f"{card.name} has no flip test, as its skeleton {card.skeleton.name} has no left and "
             "right, nor does it say that its points lie on the axis; leave the flip test out"
         )
-    sigmas = card.skeleton.sigmas or [TYPICAL_SIGMA] * len(card.skeleton)
+    sigmas = sigmas_of(card.skeleton).tolist()
     network = HighResolutionNet(num_joints=len(card.skeleton), **card.network.model_dump())
     if weights is not None:
         load_weights(network, weights)

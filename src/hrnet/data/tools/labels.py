@@ -26,7 +26,7 @@ from hrnet.files import atomic_write
 from hrnet.images import size_and_orientation, to_stored
 from hrnet.images.finding import find_pictures
 from hrnet.images.orientation import to_upright, turned_size
-from hrnet.similarity import AREA_OF_BOX, TYPICAL_SIGMA
+from hrnet.similarity import AREA_OF_BOX, sigmas_of
 from hrnet.skeletons import Skeleton, skeleton_of_names
 from hrnet.tables import validate
 
@@ -379,7 +379,7 @@ def write_skeleton(file: Path, skeleton: Skeleton) -> None:
             "# How far off is still good, as a share of the person's size, for OKS AP. These are a",
             "# default, about a body's joints; hrnet data sigmas measures them.",
         ]
-    lines.append(f"sigmas = {_row(skeleton.sigmas or [TYPICAL_SIGMA] * len(skeleton))}")
+    lines.append(f"sigmas = {_row(sigmas_of(skeleton).tolist())}")
     with atomic_write(file) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
