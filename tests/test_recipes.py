@@ -28,9 +28,10 @@ spec = importlib.util.spec_from_file_location("recipes", ROOT / "scripts" / "mak
 make_recipe_table = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(make_recipe_table)
 
+DETECTOR = "hrnet_w32_small_person"
 PACKAGED = "hrnet_w32_small_coco17"
 FINE_TUNING = ("finetune", "finetune_head_first")
-PUBLISHED = [name for name in list_recipes() if name not in (PACKAGED, *FINE_TUNING)]
+PUBLISHED = [n for n in list_recipes() if n not in (PACKAGED, DETECTOR, *FINE_TUNING)]
 WITH_RECIPE = re.compile(
     r"hrnet_w(32|48)_(coco|coco_wholebody|mpii|crowdpose|ap10k)_\d+x\d+(_dark|_udp|_official)?"
 )
@@ -62,7 +63,7 @@ def test_a_recipe_is_of_the_card_s_model_and_for_its_figures(name):
 def test_all_networks_can_be_built():
     sizes = {}
     with torch.device("meta"):
-        for name in list_recipes():
+        for name in set(list_recipes()) - {DETECTOR}:
             card = load_recipe(name).model
             key = (card.network, len(card.skeleton))
             if key not in sizes:

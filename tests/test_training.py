@@ -16,9 +16,10 @@ from hrnet.cli import app
 from hrnet.errors import ConfigError, DataError, WeightsError
 from hrnet.images import write_image
 from hrnet.skeletons import load_skeleton, skeleton_of_names
-from hrnet.training import run, sources, stages
+from hrnet.training import pose, run, sources, stages
 from hrnet.training.losses import joints_cross_entropy, joints_mse
-from hrnet.training.module import PoseTraining, layer_depth
+from hrnet.training.module import PoseTraining
+from hrnet.training.optimising import layer_depth
 from hrnet.training.recipe import TrainingConfig, load_recipe, load_stages
 from hrnet.training.run import train
 from hrnet.training.stages import train_stages
@@ -193,7 +194,7 @@ def test_a_measurement_is_not_lost_with_an_interruption(eight_people, tmp_path):
         patch.setattr(PoseTraining, "validation_step", killed)
         with pytest.raises(Killed):
             train(often, tmp_path)
-    assert train(often, tmp_path, resume=True).pck is not None
+    assert train(often, tmp_path, resume=True).measured is not None
 
 
 @pytest.mark.parametrize(
@@ -351,9 +352,9 @@ def test_the_last_evaluation_runs_on_the_run_s_device(
 ):
     seen = []
     monkeypatch.setattr(sources, "PoseEstimator", lambda *a, **k: seen.append(k))
-    monkeypatch.setattr(run, "evaluate", lambda *a, **k: None)
+    monkeypatch.setattr(pose, "evaluate", lambda *a, **k: None)
     validation = eight_people[1].replace("data.sources", "data.validation")
-    run.evaluate_weights(recipe(eight_people, validation), tmp_path / "x.safetensors", device)
+    pose.evaluate_weights(recipe(eight_people, validation), tmp_path / "x.safetensors", device)
     assert seen == [{"device": asked, "flip_test": True}]
 
 
@@ -749,7 +750,7 @@ def test_a_run_stops_early_with_the_best_weights(eight_people, tmp_path):
     log = (tmp_path / "run/log/from_step_0/metrics.csv").read_text().splitlines()
     column = log[0].split(",").index("pck")
     first = next(float(v) for v in (row.split(",")[column] for row in log[1:]) if v)
-    assert stopped.pck == pytest.approx(first)
+    assert stopped.measured == pytest.approx(first)
     sheets = sorted(p.name for p in (tmp_path / "run/log/pictures").iterdir())
     assert sheets == ["step_1.jpg", "step_2.jpg", "step_3.jpg"]
     assert list((tmp_path / "run/log/from_step_0").glob("events.out.tfevents.*"))

@@ -14,6 +14,29 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+class Normalise(nn.Module):
+    """Pictures (N, H, W, 3) uint8 RGB -> (N, 3, H, W) float32 with ImageNet's mean and deviation,
+    which is what a network gets."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD), persistent=False)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(N, H, W, 3) -> (N, 3, H, W)."""
+        n, height, width, _ = pictures.shape
+        # In rows, with the colours' numbers repeated along them: with an inner dimension of three
+        # PyTorch is several times slower on a CPU. In place, as fresh memory costs more than sums.
+        mean, std = self.mean.repeat(width), self.std.repeat(width)
+        rows = pictures.reshape(n, height, width * 3).to(torch.float32, copy=True)
+        rows.div_(255).sub_(mean).div_(std)
+        return rows.view(n, height, width, 3).permute(0, 3, 1, 2)
+
+
 class PoseModel(nn.Module):
     """Normalise -> network -> [flip test] -> decode.
 
@@ -29,8 +52,6 @@ class PoseModel(nn.Module):
             crop, as a share of the square root of the crop's area.
     """
 
-    mean: Tensor
-    std: Tensor
     flip_order: Tensor
     tolerance: Tensor
 
@@ -51,8 +72,7 @@ class PoseModel(nn.Module):
         self.output = output
         self.flip_shift = flip_shift
         self.flip_test = flip_test
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+        self.normalise = Normalise()
         self.register_buffer("flip_order", torch.as_tensor(flip_order), persistent=False)
         self.register_buffer("tolerance", torch.tensor(tolerance), persistent=False)
 
@@ -87,16 +107,6 @@ class PoseModel(nn.Module):
                 mirrored = torch.cat([mirrored[..., :1], mirrored[..., :-1]], dim=-1)
             heatmaps = (heatmaps + mirrored) / 2
         return heatmaps
-
-    def normalise(self, crops: Tensor) -> Tensor:
-        """Crops (N, H, W, 3) uint8 -> (N, 3, H, W) float32 with ImageNet's mean and deviation."""
-        n, height, width, _ = crops.shape
-        # In rows, with the colours' numbers repeated along them: with an inner dimension of three
-        # PyTorch is several times slower on a CPU. In place, as fresh memory costs more than sums.
-        mean, std = (t.flatten().repeat(width) for t in (self.mean, self.std))
-        rows = crops.reshape(n, height, width * 3).to(torch.float32, copy=True)
-        rows.div_(255).sub_(mean).div_(std)
-        return rows.view(n, height, width, 3).permute(0, 3, 1, 2)
 
     def activate(self, outputs: Tensor) -> Tensor:
         """The network's outputs (N, K, h, w) as float32 heatmaps.

@@ -120,9 +120,9 @@ def check(
 
 def _crop_settings(name: str, file: Path) -> dict[str, Any]:
     """What a recipe makes of the people in a file, for `crop_sheet`."""
-    from hrnet.training.recipe import augmentation_of, load_recipe
+    from hrnet.training.recipe import augmentation_of, load_pose_recipe
 
-    recipe = load_recipe(name)
+    recipe = load_pose_recipe(name)
     sources = recipe.data.sources
     own = [s for s in sources if Path(recipe.data.root, s.file).resolve() == file.resolve()]
     return {

@@ -79,8 +79,11 @@ def _report(trained: "TrainedModel", published: "tuple[Figure, ...]") -> None:
 
     screen = console()
     screen.print(f"the weights are in {trained.weights}")
-    if trained.pck is not None:
-        screen.print(f"PCK when last measured, on {trained.people} people: {trained.pck:.1f}")
+    if trained.measured is not None:
+        screen.print(
+            f"{trained.measure} when last measured, on {trained.people} people: "
+            f"{trained.measured:.1f}"
+        )
     for file, evaluation in trained.evaluations.items():
         people = in_words(evaluation.protocol)
         figures = ", ".join(f"{name} {shown(v)}" for name, v in evaluation.figures.items())

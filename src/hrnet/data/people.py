@@ -124,14 +124,15 @@ class People:
 
 def in_words(counts: Mapping[str, Any]) -> str:
     """`People.counts` as text: "9 people (left out: 2 marked as a crowd, ...; box from the joints:
-    1 without a box, ...)"; with the changes of `hrnet.training.relabelling`, where there were any.
-    Other keys do not matter."""
+    1 without a box, ...)"; with the changes of `hrnet.training.relabelling` or what a detector
+    added, where there were any. Other keys do not matter."""
     said = []
     for key, what in (
         ("left_out", "left out"),
         ("box_from_joints", "box from the joints"),
         ("pictures_found", "pictures"),
         ("relabelled", "relabelled"),
+        ("by_detector", "by a detector"),
     ):
         if counts.get(key):
             said.append(f"{what}: " + ", ".join(f"{n} {why}" for why, n in counts[key].items()))

@@ -16,8 +16,10 @@ class Detector(Protocol):
         name: what results call the source of their boxes.
         padding: factor on its boxes for what the pose network sees; None for the pose model's own.
         batch_size: pictures that it likes to get at once.
+        threshold: of the score: boxes below are left out.
     """
 
+    threshold: float
     name: str
     padding: float | None
     batch_size: int
@@ -33,6 +35,7 @@ class WholePicture:
     name = "whole"
     padding: float | None = 1.0
     batch_size = 1
+    threshold = 0.0
 
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float64]]:
         """See `Detector`."""

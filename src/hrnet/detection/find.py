@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from hrnet.detection.detector import Detector, WholePicture
+from hrnet.detection.hrnet_detector import load_detector
 from hrnet.errors import ConfigError
 from hrnet.tables import nearest_names, read_table, validate
 from hrnet.zoo.card import WeightsCard
@@ -27,8 +28,8 @@ def find_detector(name: str | Path) -> Detector:
     """A detector, ready.
 
     Args:
-        name: one of `list_detectors()`; an ONNX file of YOLOX's, by its path or by a URL that ends
-            with #sha256=...
+        name: one of `list_detectors()`; an ONNX file of YOLOX's, or a weights file of a detector
+            trained with this package, by its path or by a URL that ends with #sha256=...
 
     Raises:
         ConfigError: there is no such detector, or ONNX Runtime is not installed.
@@ -40,10 +41,15 @@ def find_detector(name: str | Path) -> Detector:
         return WholePicture()
     card = _cards().get(name)
     # A path is taken as such, and a URL's file is fetched into the cache.
-    file = fetch_weights(card) if card is not None else named_file(name, (".onnx",))
+    file = fetch_weights(card) if card is not None else named_file(name, (".onnx", ".safetensors"))
     if file is None:
         known = nearest_names(name, list_detectors())
-        raise ConfigError(f"there is no detector {name!r}{known}; give a name or an ONNX file")
+        raise ConfigError(
+            f"there is no detector {name!r}{known}; give a name, an ONNX file or a detector's "
+            "weights file"
+        )
+    if file.suffix == ".safetensors":
+        return load_detector(file)
     from hrnet.detection.yolox import Yolox  # with ONNX Runtime, only where it is used
 
     return Yolox(file, file.stem if card is None else name)

@@ -76,10 +76,14 @@ class RunProgress(pl.Callback):
 
     Args:
         steps: of the whole run.
+        measure: what is measured, by its name in the logs,
+        measure_in_words: and on the screen.
     """
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int, measure: str, measure_in_words: str) -> None:
         self.steps = steps
+        self.measure = measure
+        self.measure_in_words = measure_in_words
         self.best = -np.inf
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -117,10 +121,11 @@ class RunProgress(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Say what was measured."""
-        pck = float(trainer.callback_metrics["pck"])
-        self.best = max(self.best, pck)
+        value = float(trainer.callback_metrics[self.measure])
+        self.best = max(self.best, value)
         if trainer.is_global_zero:
-            self._say(f"step {trainer.global_step}: PCK {pck:.1f} (the best is {self.best:.1f})")
+            measured = f"{self.measure_in_words} {value:.1f} (the best is {self.best:.1f})"
+            self._say(f"step {trainer.global_step}: {measured}")
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Take the bar away."""

@@ -6,14 +6,15 @@ import tomllib
 from copy import deepcopy
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hrnet.data.batches.plan import Augmentation
+from hrnet.data.batches.plan import Augmentation, CanvasAugmentation
 from hrnet.data.coco import Protocol
 from hrnet.data.people import Orient
 from hrnet.data.reading import read_skeleton
+from hrnet.detection.card import DetectorCard
 from hrnet.errors import ConfigError
 from hrnet.skeletons import find_skeleton
 from hrnet.tables import merged, nearest_names, read_table, validate
@@ -58,35 +59,67 @@ class DataSource(_Table):
     relabel: Relabel | None = None
 
 
-class DataConfig(_Table):
+class BoxedSource(_Table):
+    """One annotation file in COCO's format with people's boxes, relative to the recipe's `root`.
+
+    Attributes:
+        images, orient: see `DataSource`.
+        repeat: how often an epoch takes each picture.
+        others: name or file of a detector whose boxes say where people are whom the file leaves
+            out, see `hrnet.data.boxed_pictures.add_others`; None where it has everybody.
+    """
+
+    file: str
+    images: str | None = None
+    orient: Orient = "stored"
+    repeat: int = Field(default=1, ge=1)
+    others: str | None = None
+
+
+class _Data(_Table):
     """What to train on.
 
     Attributes:
         root: folder that the sources' files are relative to.
-        sources: a recipe for any data leaves them to be given: without them nothing is trained.
-        validation: whom to measure on while training; repeat and truncation do nothing there.
         workers: processes that load the pictures to train on; 0 for none but the training one.
         held_out: JSON file in the package's folder of recipes, {folder relative to `root`: [names
             of pictures]}: the sources' people in them are kept from training and measured on.
     """
 
     root: str = "."
-    sources: tuple[DataSource, ...] = ()
-    validation: tuple[DataSource, ...] = ()
     held_out: str | None = None
     workers: int = Field(default=1, ge=0)
 
 
-class TrainingConfig(_Table):
-    """How to train.
+class DataConfig(_Data):
+    """What to train on, see also `_Data`.
 
     Attributes:
-        loss: "mse", the official masked squared error, or "cross_entropy" over locations.
+        sources: a recipe for any data leaves them to be given: without them nothing is trained.
+        validation: whom to measure on while training; repeat and truncation do nothing there.
+    """
+
+    sources: tuple[DataSource, ...] = ()
+    validation: tuple[DataSource, ...] = ()
+
+
+class BoxedDataConfig(_Data):
+    """What to train a detector on, see also `_Data`.
+
+    Attributes:
+        sources, validation: see `DataConfig`.
+    """
+
+    sources: tuple[BoxedSource, ...] = ()
+    validation: tuple[BoxedSource, ...] = ()
+
+
+class RunConfig(_Table):
+    """How to train whatever is trained.
+
+    Attributes:
         start_from: what to start from: a weights file, URL, "hf:owner/name", or the name of a
             model or of an ImageNet initialisation (hrnet_w32_imagenet); None for random weights.
-        start_head: "skip" leaves the head random, where it has other joints or there is none;
-            "by_name" takes over the heatmaps of the keypoints that both models have, by their
-            names, and leaves the others random.
         seed: of random weights, of the order of people and of their crops.
         steps: optimiser steps in all; or
         epochs: passes over the data in all.
@@ -119,9 +152,7 @@ class TrainingConfig(_Table):
         validate_every: steps between measurements on the people to measure on.
     """
 
-    loss: Literal["mse", "cross_entropy"] = "mse"
     start_from: str | None = None
-    start_head: Literal["load", "skip", "by_name"] = "load"
     seed: int = Field(default=0, ge=0, lt=2**32)
     steps: int | None = Field(default=None, ge=1)
     epochs: int | None = Field(default=None, ge=1)
@@ -145,7 +176,7 @@ class TrainingConfig(_Table):
     validate_every: int = Field(default=1000, ge=1)
 
     @model_validator(mode="after")
-    def _consistent(self) -> "TrainingConfig":
+    def _consistent(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("give steps or epochs, one of them")
         if (self.schedule == "step") != bool(self.milestones):
@@ -175,12 +206,32 @@ class TrainingConfig(_Table):
         return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-class Recipe(_Table):
-    """A training run. In the file, `extends` may name another recipe, of which it has all that it
-    does not say itself, but for stages. `model` is the card of the model that comes out: in the
-    file, a table with a card's keys, or with `card`, the name of one, and the keys to change in it.
-    Its `skeleton` is the name of one, a TOML file, or "data": what the first source's own category
-    describes (and as long as there is no source, the card's).
+class TrainingConfig(RunConfig):
+    """How to train a pose model, see also `RunConfig`.
+
+    Attributes:
+        loss: "mse", the official masked squared error, or "cross_entropy" over locations.
+        start_head: "skip" leaves the head random, where it has other joints or there is none;
+            "by_name" takes over the heatmaps of the keypoints that both models have, by their
+            names, and leaves the others random.
+    """
+
+    loss: Literal["mse", "cross_entropy"] = "mse"
+    start_head: Literal["load", "skip", "by_name"] = "load"
+
+
+class _Run(_Table):
+    schema_version: Literal[1] = Field(alias="schema")
+    description: str = ""
+    published: tuple[Figure, ...] = ()
+
+
+class Recipe(_Run):
+    """A pose model's training run. In the file, `extends` may name another recipe, of which it has
+    all that it does not say itself, but for stages. `model` is the card of the model that comes
+    out: in the file, a table with a card's keys, or with `card`, the name of one, and the keys to
+    change in it. Its `skeleton` is the name of one, a TOML file, or "data": what the first source's
+    own category describes (and as long as there is no source, the card's).
 
     Attributes:
         description: what it is for, in its first sentence, and what is to be known of it.
@@ -188,13 +239,62 @@ class Recipe(_Table):
             the name of. They are that model's, not of what this run makes.
     """
 
-    schema_version: Literal[1] = Field(alias="schema")
-    description: str = ""
-    published: tuple[Figure, ...] = ()
     model: ModelCard
     data: DataConfig = DataConfig()
     augmentation: Augmentation = Augmentation()
     training: TrainingConfig
+
+    def lasting(self) -> dict[str, Any]:
+        """By key what a run that goes on must have as it was: what a checkpoint holds depends on
+        these, or overrules them."""
+        return {
+            "model.network": self.model.network,
+            "model.skeleton": self.model.skeleton.keypoints,
+            "model.input_size": self.model.input_size,
+            "model.codec": self.model.codec.kind,
+            **_lasting(self.training),
+        }
+
+
+class DetectorRecipe(_Run):
+    """A person detector's training run: in the file, `task = "detection"`. The rest is as in
+    `Recipe`; `model` is the card's own keys.
+
+    What it starts from is a detector, or any other HRNet, whose head is left out.
+    """
+
+    model: DetectorCard
+    data: BoxedDataConfig = BoxedDataConfig()
+    augmentation: CanvasAugmentation = CanvasAugmentation()
+    training: RunConfig
+
+    def lasting(self) -> dict[str, Any]:
+        """See `Recipe.lasting`."""
+        return {"model.network": self.model.network, **_lasting(self.training)}
+
+
+AnyRecipe = Recipe | DetectorRecipe
+
+
+def _lasting(config: RunConfig) -> dict[str, Any]:
+    return {
+        "training.optimizer": config.optimizer,
+        "training.learning_rate": config.learning_rate,
+        "training.weight_decay": config.weight_decay,
+        "training.accumulate": config.accumulate,
+        "training.layer_decay": config.layer_decay,
+        "training.head_first_steps": config.head_first_steps > 0,
+        "training.ema": config.ema is not None,
+    }
+
+
+def started_from(recipe: AnyRecipe, weights: Path) -> AnyRecipe:
+    """The recipe, but from the weights of a model of the same kind, head and all."""
+    changes = {"start_from": str(weights)}
+    if isinstance(recipe, Recipe):
+        changes["start_head"] = "load"
+    training = recipe.training.model_copy(update=changes)
+    return recipe.model_copy(update={"training": training})
 
 
 def augmentation_of(recipe: Recipe, source: DataSource) -> Augmentation:
@@ -209,7 +309,19 @@ def list_recipes() -> list[str]:
     return sorted(f.name[:-5] for f in RECIPES.iterdir() if f.name.endswith(".toml"))
 
 
-def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
+def load_pose_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
+    """`load_recipe` of one for poses.
+
+    Raises:
+        ConfigError: it is for something else, too.
+    """
+    recipe = load_recipe(name, overrides)
+    if not isinstance(recipe, Recipe):
+        raise ConfigError(f"recipe {name} is for a detector; name one for a pose model")
+    return recipe
+
+
+def load_recipe(name: str, overrides: list[str] | None = None) -> AnyRecipe:
     """A recipe of the package by name, or a TOML file by path, with keys changed; of one with
     stages, what these change.
 
@@ -225,7 +337,7 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
     return _resolve(table, name, overrides or [])
 
 
-def load_stages(name: str, overrides: list[str] | None = None) -> list[Recipe]:
+def load_stages(name: str, overrides: list[str] | None = None) -> list[AnyRecipe]:
     """The recipes that are to be trained by one after the other, each from the weights of the one
     before: in the file, `[[stages]]` are tables with what each changes in the rest of it. A recipe
     without stages is one.
@@ -253,9 +365,14 @@ def load_stages(name: str, overrides: list[str] | None = None) -> list[Recipe]:
     return recipes
 
 
-def _resolve(table: dict[str, Any], name: str, overrides: list[str]) -> Recipe:
+def _resolve(table: dict[str, Any], name: str, overrides: list[str]) -> AnyRecipe:
     for override in overrides:
         table = _apply(table, override)
+    task = table.pop("task", "pose")
+    if task == "detection":
+        return validate(DetectorRecipe, table, f"recipe {name}")
+    if task != "pose":
+        raise ConfigError(f"recipe {name}: task is {task!r}; it must be 'pose' or 'detection'")
     model, data = table.get("model"), table.get("data")
     data_given = isinstance(data, dict) and data.get("sources")
     if isinstance(model, dict) and model.get("skeleton") == "data" and not data_given:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
@@ -18,33 +17,23 @@ from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
-from torch.utils.data import DataLoader
 
 import hrnet
-from hrnet.data.batches.loading import Batch, ChunkSampler, CropDataset, TrainingBatches
-from hrnet.data.batches.plan import Augmentation
-from hrnet.data.people import People, in_words
+from hrnet.data.people import in_words
 from hrnet.errors import ConfigError
-from hrnet.evaluation.evaluate import Evaluation, evaluate, package_versions
+from hrnet.evaluation.evaluate import Evaluation, package_versions
 from hrnet.files import atomic_write, sha256_of
-from hrnet.model import PoseModel
 from hrnet.tables import read_json, validate
 from hrnet.training.callbacks import (
     AtomicCheckpoints,
     RunProgress,
     StepCheckpoint,
-    ValidationPictures,
 )
+from hrnet.training.detection import DetectionTask
 from hrnet.training.distributed import sync_batch_norm
-from hrnet.training.module import PoseTraining
-from hrnet.training.recipe import (
-    Recipe,
-    TrainingConfig,
-    augmentation_of,
-)
-from hrnet.training.sources import RecipePeople, flip_tested, images_folder, read_recipe_people
-from hrnet.training.start import load_start
-from hrnet.zoo.build import build_model, save_model
+from hrnet.training.pose import PoseTask
+from hrnet.training.recipe import AnyRecipe, DetectorRecipe, RunConfig
+from hrnet.training.task import Task
 
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "opencv-python-headless")
 
@@ -56,20 +45,22 @@ class TrainedModel:
     Attributes:
         weights: float16 safetensors that carry the model card. Of several processes the first
             one writes it.
-        pck: the last measurement while training, in per cent, after early stopping the best one;
-            None where nobody was measured.
+        measure: what was measured while training, in words.
+        measured: the last measurement, in per cent, after early stopping the best one; None where
+            nobody was measured.
         people: how many were measured.
         evaluations: by validation file; none in other processes than the first.
     """
 
     weights: Path
-    pck: float | None
+    measure: str
+    measured: float | None
     people: int
     evaluations: dict[str, Evaluation]
 
 
 def train(
-    recipe: Recipe,
+    recipe: AnyRecipe,
     out: str | Path,
     *,
     resume: bool = False,
@@ -98,22 +89,25 @@ def train(
     """
     out = Path(out)
     _check_folder(recipe, out, resume)
-    people = read_recipe_people(recipe, out, device)
-    model = _start(recipe)
-    trainer, steps, done = _trainer(recipe, out, people, resume, device, devices, nodes)
+    task = _task(recipe, out, device)
+    pl.seed_everything(recipe.training.seed, verbose=False)
+    if recipe.training.threads is not None:
+        torch.set_num_threads(recipe.training.threads)
+    task.build()
+    trainer, steps, done = _trainer(recipe, out, task, resume, device, devices, nodes)
     if trainer.is_global_zero:
-        record = _record(recipe, people, steps, trainer)
+        record = _record(recipe, task, steps, trainer)
         _begin(recipe, out, record)
-        _say(people.counts, recipe, trainer)
-    _fit(trainer, recipe, model, steps, done, people, last_checkpoint(out))
-    pck = _take_result(trainer, recipe, model, last_checkpoint(out), done >= steps)
+        _say(task, recipe, trainer)
+    _fit(trainer, recipe, task, steps, done, last_checkpoint(out))
+    measured = _take_result(trainer, recipe, task, last_checkpoint(out), done >= steps)
     weights, evaluations = out / f"{recipe.model.name}.safetensors", {}
     if trainer.is_global_zero:
-        save_model(model.network, recipe.model, weights)
-        evaluations = evaluate_weights(recipe, weights, device)
+        task.save(weights)
+        evaluations = task.evaluate(weights, device)
         figures = {file: evaluation.figures for file, evaluation in evaluations.items()}
-        _write_json(out / "run.json", {**record, "reached": {"pck": pck, **figures}})
-    return TrainedModel(weights, pck, sum(map(len, people.measured)), evaluations)
+        _write_json(out / "run.json", {**record, "reached": {task.measure: measured, **figures}})
+    return TrainedModel(weights, task.measure_in_words, measured, task.measured_on, evaluations)
 
 
 def last_checkpoint(out: Path) -> Path:
@@ -121,7 +115,7 @@ def last_checkpoint(out: Path) -> Path:
     return out / "checkpoints" / "last.ckpt"
 
 
-def _check_folder(recipe: Recipe, out: Path, resume: bool) -> None:
+def _check_folder(recipe: AnyRecipe, out: Path, resume: bool) -> None:
     checkpoint = last_checkpoint(out)
     if resume and not checkpoint.is_file():
         raise ConfigError(f"there is no checkpoint {checkpoint} to resume from")
@@ -131,21 +125,16 @@ def _check_folder(recipe: Recipe, out: Path, resume: bool) -> None:
         _check_resumable(recipe, out / "recipe.json")
 
 
-def _start(recipe: Recipe) -> PoseModel:
-    """What is trained, with the weights that the recipe starts from."""
-    config = recipe.training
-    pl.seed_everything(config.seed, verbose=False)
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    model = build_model(recipe.model)
-    load_start(model.network, recipe.model, config)
-    return model
+def _task(recipe: AnyRecipe, out: Path, device: str) -> Task:
+    if isinstance(recipe, DetectorRecipe):
+        return DetectionTask(recipe, out)
+    return PoseTask(recipe, out, device)
 
 
 def _trainer(
-    recipe: Recipe,
+    recipe: AnyRecipe,
     out: Path,
-    people: RecipePeople,
+    task: Task,
     resume: bool,
     device: str,
     devices: int | str,
@@ -161,9 +150,7 @@ def _trainer(
     }
     place = _place(placement)  # an epoch's steps depend on how many processes there are
     samples_per_step = config.batch_size * config.accumulate * place.world_size
-    steps = config.steps or math.ceil(
-        (config.epochs or 1) * people.epoch_size(recipe) / samples_per_step
-    )
+    steps = config.steps or math.ceil((config.epochs or 1) * task.epoch_size / samples_per_step)
     done = _steps_done(last_checkpoint(out)) if resume else 0
     on_cpu = isinstance(place.accelerator, CPUAccelerator)
     trainer = pl.Trainer(
@@ -177,12 +164,12 @@ def _trainer(
             CSVLogger(out, name="log", version=f"from_step_{done}", flush_logs_every_n_steps=1),
             TensorBoardLogger(out, name="log", version=f"from_step_{done}"),
         ],
-        callbacks=_callbacks(recipe, out, steps, measured=bool(people.measured)),
+        callbacks=_callbacks(recipe, out, steps, task),
     )
     return trainer, steps, done
 
 
-def _begin(recipe: Recipe, out: Path, record: dict[str, Any]) -> None:
+def _begin(recipe: AnyRecipe, out: Path, record: dict[str, Any]) -> None:
     """Write what is to be trained, and on what."""
     for unfinished in last_checkpoint(out).parent.glob(".*.ckpt"):  # of a run that was killed
         unfinished.unlink()
@@ -193,29 +180,26 @@ def _begin(recipe: Recipe, out: Path, record: dict[str, Any]) -> None:
 
 def _fit(
     trainer: pl.Trainer,
-    recipe: Recipe,
-    model: PoseModel,
+    recipe: AnyRecipe,
+    task: Task,
     steps: int,
     done: int,
-    people: RecipePeople,
     checkpoint: Path,
 ) -> None:
     config = recipe.training
     process, processes = trainer.global_rank, trainer.world_size
     if config.sync_batchnorm and isinstance(trainer.accelerator, CPUAccelerator):
-        sync_batch_norm(model.network)
+        sync_batch_norm(task.network)
     if config.compile:
-        model.network.compile()
+        task.network.compile()
     samples = done * config.batch_size * config.accumulate * processes
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")  # advice on what is meant
         try:
             trainer.fit(
-                PoseTraining(model, recipe.model, config, steps),
-                _training_batches(recipe, people.training, samples, process, processes),
-                _validation_loader(recipe, people.measured, process, processes)
-                if people.measured
-                else None,
+                task.module(steps),
+                task.batches(samples, process, processes),
+                task.measured_batches(process, processes) if task.measured_on else None,
                 ckpt_path=str(checkpoint) if done else None,
                 weights_only=True,
             )
@@ -227,43 +211,26 @@ def _fit(
 
 
 def _take_result(
-    trainer: pl.Trainer, recipe: Recipe, model: PoseModel, checkpoint: Path, nothing_left: bool
+    trainer: pl.Trainer, recipe: AnyRecipe, task: Task, checkpoint: Path, nothing_left: bool
 ) -> float | None:
-    """Put the weights that count into the model; their measurement."""
-    pck = trainer.callback_metrics.get("pck")
+    """Put the weights that count into the network; their measurement."""
+    measured = trainer.callback_metrics.get(task.measure)
     if trainer.should_stop and recipe.training.early_stopping is not None:
-        _take(model.network, checkpoint.with_name("best.ckpt"))
-        pck = next(
+        _take(task.network, checkpoint.with_name("best.ckpt"))
+        measured = next(
             callback.best_model_score
             for callback in trainer.checkpoint_callbacks
-            if isinstance(callback, ModelCheckpoint) and callback.monitor == "pck"
+            if isinstance(callback, ModelCheckpoint) and callback.monitor == task.measure
         )
     elif nothing_left:  # Lightning takes no average then.
-        _take(model.network, checkpoint)
-    return None if pck is None else float(pck)
+        _take(task.network, checkpoint)
+    return None if measured is None else float(measured)
 
 
-def _check_resumable(recipe: Recipe, begun: Path) -> None:
-    """What a checkpoint holds depends on these, or overrules them."""
-
-    def kept(recipe: Recipe) -> dict[str, Any]:
-        config = recipe.training
-        return {
-            "model.network": recipe.model.network,
-            "model.skeleton": recipe.model.skeleton.keypoints,
-            "model.input_size": recipe.model.input_size,
-            "model.codec": recipe.model.codec.kind,
-            "training.optimizer": config.optimizer,
-            "training.learning_rate": config.learning_rate,
-            "training.weight_decay": config.weight_decay,
-            "training.accumulate": config.accumulate,
-            "training.layer_decay": config.layer_decay,
-            "training.head_first_steps": config.head_first_steps > 0,
-            "training.ema": config.ema is not None,
-        }
-
-    before = validate(Recipe, read_json(begun, "recipe", ConfigError), str(begun))
-    now, then = kept(recipe), kept(before)
+def _check_resumable(recipe: AnyRecipe, begun: Path) -> None:
+    """What a checkpoint holds depends on some keys, or overrules them."""
+    before = validate(type(recipe), read_json(begun, "recipe", ConfigError), str(begun))
+    now, then = recipe.lasting(), before.lasting()
     changed = [key for key in now if now[key] != then[key]]
     if changed:
         raise ConfigError(
@@ -282,7 +249,7 @@ def _place(placement: dict[str, Any]) -> pl.Trainer:
         raise ConfigError(f"cannot train on these devices: {error}") from None
 
 
-def _settings(config: TrainingConfig) -> dict[str, Any]:
+def _settings(config: RunConfig) -> dict[str, Any]:
     """Of Lightning's trainer, what does not change from run to run but by the recipe."""
     plugins: list[Any] = [AtomicCheckpoints()]
     if SLURMEnvironment.detect():
@@ -300,7 +267,7 @@ def _settings(config: TrainingConfig) -> dict[str, Any]:
     }
 
 
-def _precision(config: TrainingConfig, on_cpu: bool) -> Any:
+def _precision(config: RunConfig, on_cpu: bool) -> Any:
     """The recipe's, but for bf16 on a processor that can only emulate it."""
     if on_cpu and config.precision == "bf16-mixed" and not _multiplies_bf16():
         return "32-true"
@@ -313,39 +280,37 @@ def _multiplies_bf16() -> bool:
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def _callbacks(recipe: Recipe, out: Path, steps: int, *, measured: bool) -> list[pl.Callback]:
+def _callbacks(recipe: AnyRecipe, out: Path, steps: int, task: Task) -> list[pl.Callback]:
     """Checkpoints last.ckpt and, of the best measurement, best.ckpt; the average; progress."""
     config = recipe.training
     folder = last_checkpoint(out).parent
     callbacks: list[pl.Callback] = [
         StepCheckpoint(folder, config.checkpoint_minutes, config.validate_every),
-        RunProgress(steps),
+        RunProgress(steps, task.measure, task.measure_in_words),
     ]
-    if measured:
+    if task.measured_on:
         callbacks += [
             ModelCheckpoint(
                 dirpath=folder,
                 filename="best",
-                monitor="pck",
+                monitor=task.measure,
                 mode="max",
                 enable_version_counter=False,
             ),
-            ValidationPictures(out / "log" / "pictures", recipe.model.skeleton),
+            *task.pictures(out / "log" / "pictures"),
         ]
     if config.early_stopping is not None:
-        if not measured:
+        if not task.measured_on:
             raise ConfigError(
                 "early_stopping needs people to measure on; give data.validation, or leave it out"
             )
-        callbacks.append(EarlyStopping("pck", mode="max", patience=config.early_stopping))
+        callbacks.append(EarlyStopping(task.measure, mode="max", patience=config.early_stopping))
     if config.ema is not None:
         callbacks.append(EMAWeightAveraging(decay=config.ema))
     return callbacks
 
 
-def _record(
-    recipe: Recipe, people: RecipePeople, steps: int, trainer: pl.Trainer
-) -> dict[str, Any]:
+def _record(recipe: AnyRecipe, task: Task, steps: int, trainer: pl.Trainer) -> dict[str, Any]:
     """What a run depends on beside its recipe."""
     files = [*recipe.data.sources, *recipe.data.validation]
     return {
@@ -360,10 +325,10 @@ def _record(
         "seed": recipe.training.seed,
         "data": {s.file: sha256_of(Path(recipe.data.root, s.file)) for s in files},
         "people": {
-            "trained_on": sum(map(len, people.training)),
-            "measured_on": sum(map(len, people.measured)),
+            "trained_on": task.trained_on,
+            "measured_on": task.measured_on,
         },
-        "people_by_file": people.counts,
+        "people_by_file": task.counts,
     }
 
 
@@ -381,30 +346,12 @@ def _take(network: torch.nn.Module, checkpoint: Path) -> None:
     )
 
 
-def evaluate_weights(recipe: Recipe, weights: Path, device: str) -> dict[str, Evaluation]:
-    """The weights on every validation file, with true boxes and, if the skeleton mirrors, the flip
-    test; on the run's device, by Lightning's name."""
-    if not recipe.data.validation:
-        return {}
-    estimator = flip_tested(recipe, weights, device)
-    return {
-        source.file: evaluate(
-            estimator,
-            Path(recipe.data.root, source.file),
-            images=images_folder(recipe, source),
-            protocol=source.protocol,
-            orient=source.orient,
-        )
-        for source in recipe.data.validation
-    }
-
-
-def _say(counts: dict[str, Any], recipe: Recipe, trainer: pl.Trainer) -> None:
+def _say(task: Task, recipe: AnyRecipe, trainer: pl.Trainer) -> None:
     """On standard error and in TensorBoard's log: how many people each file has, who is left out of
-    it, and whose boxes are made from the joints; what mirroring does to the points; and whether
-    another precision was chosen."""
-    lines = [f"{file}: {in_words(of_file)}" for file, of_file in counts.items()]
-    lines.append(recipe.model.skeleton.mirroring)
+    it, and whose boxes are made from the joints; what else there is to say; and whether another
+    precision was chosen."""
+    lines = [f"{file}: {in_words(of_file)}" for file, of_file in task.counts.items()]
+    lines += task.remarks
     if trainer.precision != recipe.training.precision:
         lines.append(
             f"this processor has no bf16 instructions, without which {recipe.training.precision} "
@@ -417,47 +364,6 @@ def _say(counts: dict[str, Any], recipe: Recipe, trainer: pl.Trainer) -> None:
         experiment = logger.experiment  # the CSV file's too, which wants its folder to be empty
         if isinstance(logger, TensorBoardLogger):
             experiment.add_text("people", "\n\n".join(lines))
-
-
-def _training_batches(
-    recipe: Recipe, people: list[People], start: int, process: int, processes: int
-) -> TrainingBatches:
-    sources = recipe.data.sources
-    augmentations = [augmentation_of(recipe, source) for source in sources]
-    dataset = _dataset(recipe, list(zip(people, augmentations, strict=True)))
-    sampler = ChunkSampler(
-        dataset.pictures,
-        np.repeat([source.repeat for source in sources], [len(part) for part in people]),
-        recipe.training.batch_size * processes,
-        seed=recipe.training.seed,
-        start=start,
-        process=process,
-        processes=processes,
-    )
-    return TrainingBatches(dataset, sampler, recipe.training.batch_size, recipe.data.workers)
-
-
-def _validation_loader(
-    recipe: Recipe, people: list[People], process: int, processes: int
-) -> DataLoader[Batch]:
-    """Everybody once, in one process or another; all have as many batches, of which the last may
-    be smaller, or of nobody."""
-    dataset = _dataset(recipe, [(part, None) for part in people])
-    keys = np.stack([np.zeros(len(dataset), np.int64), np.arange(len(dataset))], axis=1)
-    most = math.ceil(len(keys) / processes)
-    batches = np.array_split(keys[process::processes], math.ceil(most / recipe.training.batch_size))
-    return DataLoader(dataset, sampler=batches, batch_size=None)
-
-
-def _dataset(recipe: Recipe, sources: list[tuple[People, Augmentation | None]]) -> CropDataset:
-    return CropDataset(
-        sources,
-        recipe.model.skeleton,
-        recipe.model.input_size,
-        padding=recipe.model.padding,
-        unbiased=recipe.model.unbiased,
-        seed=recipe.training.seed,
-    )
 
 
 def _steps_done(checkpoint: Path) -> int:

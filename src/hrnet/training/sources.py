@@ -12,7 +12,7 @@ from hrnet.data.people import People, in_words
 from hrnet.data.reading import read_people
 from hrnet.errors import ConfigError, DataError
 from hrnet.predicting.estimator import PoseEstimator
-from hrnet.training.recipe import RECIPES, DataSource, Recipe
+from hrnet.training.recipe import RECIPES, BoxedDataConfig, DataConfig, DataSource, Recipe
 from hrnet.training.relabelling import relabel
 
 
@@ -54,7 +54,7 @@ def read_recipe_people(recipe: Recipe, out: Path, device: str) -> RecipePeople:
             "'data.sources=[{file=\"my/train.json\"}]'"
         )
     counts: dict[str, Any] = {}
-    held_out = _held_out(recipe)
+    held_out = held_out_pictures(recipe.data)
     training, measured = [], [_read(recipe, source, counts) for source in recipe.data.validation]
     for source in recipe.data.sources:
         people = _read(recipe, source, counts)
@@ -116,12 +116,13 @@ def source_name(source: DataSource) -> str:
     return source.file if source.pictures is None else f"{source.file} ({source.pictures})"
 
 
-def _held_out(recipe: Recipe) -> set[Path]:
-    if recipe.data.held_out is None:
+def held_out_pictures(data: DataConfig | BoxedDataConfig) -> set[Path]:
+    """Real paths of the pictures that are kept from training."""
+    if data.held_out is None:
         return set()
-    folders = json.loads((RECIPES / recipe.data.held_out).read_text())
+    folders = json.loads((RECIPES / data.held_out).read_text())
     return {
-        Path(recipe.data.root, folder).resolve() / name
+        Path(data.root, folder).resolve() / name
         for folder, names in folders.items()
         for name in names
     }

@@ -8,12 +8,12 @@ from pathlib import Path
 from hrnet.errors import ConfigError
 from hrnet.files import atomic_write
 from hrnet.tables import read_json
-from hrnet.training.recipe import Recipe
+from hrnet.training.recipe import AnyRecipe, started_from
 from hrnet.training.run import TrainedModel, last_checkpoint, train
 
 
 def train_stages(
-    stages: Sequence[Recipe],
+    stages: Sequence[AnyRecipe],
     out: str | Path,
     *,
     resume: bool = False,
@@ -54,9 +54,7 @@ def train_stages(
             start = folder / f"{stage.model.name}.safetensors"
             continue
         if start is not None:
-            changes = {"start_from": str(start), "start_head": "load"}
-            training = stage.training.model_copy(update=changes)
-            stage = stage.model_copy(update={"training": training})
+            stage = started_from(stage, start)
         going_on = last_checkpoint(folder).is_file()
         trained = train(stage, folder, resume=going_on, device=device, devices=1)
         start = trained.weights

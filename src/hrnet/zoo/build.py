@@ -13,7 +13,7 @@ from hrnet.files import atomic_write
 from hrnet.model import PoseModel
 from hrnet.network import HighResolutionNet, network_parts
 from hrnet.similarity import sigmas_of
-from hrnet.zoo.card import ModelCard, NetworkCard, read_card
+from hrnet.zoo.card import POSE_KEY, ModelCard, NetworkCard, read_card
 from hrnet.zoo.find import find_model, find_weights
 from hrnet.zoo.loading import LoadReport, load_weights
 
@@ -75,12 +75,23 @@ def save_model(
     network: torch.nn.Module, card: ModelCard, file: str | Path, *, dtype: torch.dtype = torch.half
 ) -> None:
     """Write the network's weights as safetensors of `dtype` with the card in the metadata."""
+    save_weights(network, {POSE_KEY: card.to_json()}, file, dtype=dtype)
+
+
+def save_weights(
+    network: torch.nn.Module,
+    metadata: dict[str, str],
+    file: str | Path,
+    *,
+    dtype: torch.dtype = torch.half,
+) -> None:
+    """Write a network's weights as safetensors of `dtype`, with what is to be known of them."""
     tensors = {
         name: (t.to(dtype) if t.is_floating_point() else t).detach().cpu().contiguous()
         for name, t in network.state_dict().items()
     }
     with atomic_write(file) as temporary:
-        save_file(tensors, temporary, metadata={"hrnet_card": card.to_json()})
+        save_file(tensors, temporary, metadata=metadata)
 
 
 def convert(checkpoint: str | Path, out: str | Path, *, name: str | None = None) -> LoadReport:
@@ -113,7 +124,7 @@ def save_with_card(weights: Path, card: ModelCard, out: str | Path) -> None:
         return
     tensors = load_file(weights)
     with atomic_write(out) as temporary:
-        save_file(tensors, temporary, metadata={"hrnet_card": card.to_json()})
+        save_file(tensors, temporary, metadata={POSE_KEY: card.to_json()})
 
 
 @cache

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from safetensors import SafetensorError, safe_open
@@ -11,6 +11,8 @@ from hrnet.calibration import Calibration
 from hrnet.errors import WeightsError
 from hrnet.skeletons import Skeleton, load_skeleton
 from hrnet.tables import merged, validate
+
+POSE_KEY = "hrnet_card"  # of a pose model's card in a weights file's metadata
 
 
 class _Table(BaseModel):
@@ -115,7 +117,29 @@ def _skeleton(value: Any) -> Any:
     return load_skeleton(value) if isinstance(value, str) else value
 
 
-class ModelCard(_Table):
+class Card(_Table):
+    """What there is to know of any model.
+
+    Attributes:
+        trained_on: data sets.
+        weights: where its weights are, or None in a weights file.
+    """
+
+    schema_version: Literal[1] = Field(alias="schema")
+    name: str
+    description: str = ""
+    licence: str = ""
+    trained_on: str = ""
+    network: NetworkCard = NetworkCard()
+    weights: WeightsCard | None = None
+    figures: tuple[Figure, ...] = ()
+
+    def to_json(self) -> str:
+        """As kept in a safetensors file's metadata."""
+        return self.model_dump_json(by_alias=True, exclude_none=True)
+
+
+class ModelCard(Card):
     """A pose model: architecture, input, codec, flip rule, skeleton, and where it comes from.
 
     Attributes:
@@ -125,28 +149,18 @@ class ModelCard(_Table):
         flip_shift: whether the flip test moves the mirrored heatmap by one cell. Plain heatmaps
             need it, UDP never; for DARK it is the training repository's choice.
         padding: factor on the box for the crop.
-        trained_on: data sets.
         source: page of those who trained it.
-        weights: where its weights are, or None in a weights file.
         calibration: what makes probabilities of its output, if anybody fitted that.
     """
 
-    schema_version: Literal[1] = Field(alias="schema")
-    name: str
-    description: str = ""
-    licence: str = ""
-    trained_on: str = ""
     source: str = ""
     skeleton: Annotated[Skeleton, BeforeValidator(_skeleton)]
-    network: NetworkCard = NetworkCard()
     input_size: tuple[int, int] = (192, 256)
     codec: CodecCard = CodecCard()
     output: Literal["heatmaps", "logits"] = "heatmaps"
     flip_shift: bool = True
     padding: float = Field(default=1.25, gt=0, lt=100)
-    weights: WeightsCard | None = None
     calibration: Calibration | None = None
-    figures: tuple[Figure, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> "ModelCard":
@@ -169,10 +183,6 @@ class ModelCard(_Table):
         """Whether crops follow UDP's convention, see `hrnet.geometry`."""
         return self.codec.kind == "udp"
 
-    def to_json(self) -> str:
-        """As kept in a safetensors file's metadata."""
-        return self.model_dump_json(by_alias=True, exclude_none=True)
-
 
 def family_cards(family: dict[str, Any]) -> list[dict[str, Any]]:
     """The cards of a family's TOML file, as tables.
@@ -194,7 +204,19 @@ def family_cards(family: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def read_card(file: Path) -> ModelCard | None:
-    """The card in a weights file; None if it is not safetensors or holds none.
+    """The card in a pose model's weights file, see `read_card_of`."""
+    return read_card_of(ModelCard, POSE_KEY, file)
+
+
+Kind = TypeVar("Kind", bound=Card)
+
+
+def read_card_of(kind: type[Kind], key: str, file: Path) -> Kind | None:
+    """The card in a weights file; None if it is not safetensors or holds none of that kind.
+
+    Args:
+        kind: of card.
+        key: under which it is in the file's metadata.
 
     Raises:
         WeightsError: the file is missing or a broken safetensors file, or is too small for the
@@ -210,13 +232,13 @@ def read_card(file: Path) -> ModelCard | None:
         if file.suffix != ".safetensors":
             return None
         raise WeightsError(f"{file} is not a safetensors file: {error}") from None
-    if "hrnet_card" not in metadata:
+    if key not in metadata:
         return None
     try:
-        table = json.loads(metadata["hrnet_card"])
+        table = json.loads(metadata[key])
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"the model card in {file} is not JSON: {error}") from None
-    card = validate(ModelCard, table, f"the model card in {file}")
+    card = validate(kind, table, f"the model card in {file}")
     # Before anything of that size is built: two bytes a parameter are the least.
     if card.network.least_parameters > file.stat().st_size // 2:
         raise WeightsError(

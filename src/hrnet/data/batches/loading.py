@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from hrnet.data.batches.canvases import CanvasBatch
 from hrnet.data.batches.pixels import change_tones, cut_crops, erase, lower_resolution
 from hrnet.data.batches.plan import (
     Augmentation,
@@ -49,6 +50,9 @@ class Batch(NamedTuple):
     crops: Tensor
     points: Tensor
     visible: Tensor
+
+
+Samples = TypeVar("Samples", Batch, CanvasBatch)
 
 
 class CropDataset(Dataset[Batch]):
@@ -224,39 +228,39 @@ class ChunkSampler(Sampler[Keys]):
         return order + np.array([epoch * self.draws_per_epoch, 0])
 
 
-class TrainingBatches:
+class TrainingBatches(Generic[Samples]):
     """Batches of a data set, loaded in chunks by `workers` processes, or by this one.
 
     Iterating raises ImageError for a picture that cannot be read, with its file's name.
     """
 
     def __init__(
-        self, dataset: CropDataset, chunks: Iterable[Keys], batch_size: int, workers: int = 0
+        self, dataset: Dataset[Samples], chunks: Iterable[Keys], batch_size: int, workers: int = 0
     ) -> None:
         self.batch_size = batch_size
-        self.chunks: DataLoader[Batch | ImageError] = DataLoader(
-            _ErrorsReturned(dataset),
+        self.chunks: DataLoader[Samples | ImageError] = DataLoader(
+            _ErrorsReturned[Samples](dataset),
             sampler=chunks,
             batch_size=None,
             num_workers=workers,
             worker_init_fn=_start_worker,
         )
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Samples]:
         for chunk in self.chunks:
             if isinstance(chunk, ImageError):
                 raise chunk
-            for start in range(0, len(chunk.crops), self.batch_size):
-                yield Batch(*(tensor[start : start + self.batch_size] for tensor in chunk))
+            for start in range(0, len(chunk[0]), self.batch_size):
+                yield type(chunk)(*(tensor[start : start + self.batch_size] for tensor in chunk))
 
 
-class _ErrorsReturned(Dataset[Batch | ImageError]):
+class _ErrorsReturned(Dataset[Samples | ImageError]):
     """Errors as values: one raised in a worker would come with the worker's traceback as text."""
 
-    def __init__(self, dataset: CropDataset) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: Dataset[Samples]) -> None:
+        self.dataset: Dataset[Samples] = dataset
 
-    def __getitem__(self, keys: Keys) -> Batch | ImageError:
+    def __getitem__(self, keys: Keys) -> Samples | ImageError:
         try:
             return self.dataset[keys]
         except ImageError as error:

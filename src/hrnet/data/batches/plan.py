@@ -5,11 +5,11 @@ All people of a batch are drawn at once, as arrays: one by one, drawing a crop w
 as decoding a small picture.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hrnet.geometry import crop_matrices, crop_regions
 from hrnet.skeletons import Skeleton
@@ -73,6 +73,35 @@ class Augmentation(BaseModel):
     mosaic: float = Field(default=0.0, ge=0, le=1)
     downscale: float = Field(default=1.0, ge=1, le=16)
     color: float = Field(default=0.0, ge=0, lt=1)
+
+
+class CanvasAugmentation(BaseModel):
+    """Random changes of the canvases that a detector is trained on, see
+    `hrnet.data.batches.canvases`.
+
+    Attributes:
+        flip: probability of mirroring a picture.
+        size: of the canvas, each way, in pixels.
+        mosaic: probability of four pictures instead of one (Bochkovskiy et al.: *YOLOv4*,
+            arXiv:2004.10934).
+        scale: least and most, log-uniform, of a picture's longer side as a share of the longer
+            side of the rectangle that it is painted into: the canvas, or its part of it.
+        color: how far brightness, contrast and the balance of the channels change, as a share.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: int = Field(default=320, ge=64, le=4096, multiple_of=32)
+    flip: float = Field(default=0.5, ge=0, le=1)
+    mosaic: float = Field(default=0.5, ge=0, le=1)
+    scale: tuple[Annotated[float, Field(gt=0.05)], Annotated[float, Field(lt=20)]] = (0.7, 1.8)
+    color: float = Field(default=0.2, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "CanvasAugmentation":
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale is {list(self.scale)}; the least comes first")
+        return self
 
 
 class CropPlan(NamedTuple):

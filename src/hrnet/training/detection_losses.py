@@ -1,0 +1,45 @@
+"""What a detection network is trained to minimise."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hrnet.detection_model import Targets, boxes_of
+
+BOX_WEIGHT = 5.0  # of the boxes' loss beside the heatmap's, as in TTFNet
+
+
+def detection_loss(outputs: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
+    """The two losses of outputs (N, 5, h, w): of centres, a sum over people to be divided by how
+    many there are; and of boxes, divided by their places' weights already and times BOX_WEIGHT."""
+    outputs = outputs.float()
+    distance = 1 - generalised_iou(boxes_of(outputs), targets.boxes)
+    boxes = (distance * targets.weights).sum() / targets.weights.sum().clamp(min=1e-3)
+    return focal_loss(outputs[:, 0], targets), BOX_WEIGHT * boxes
+
+
+def focal_loss(logits: Tensor, targets: Targets) -> Tensor:
+    """The sum over all places of the focal loss for Gaussian targets (Law, Deng: *CornerNet*, ECCV
+    2018, eq. 1, with its alpha of 2 and beta of 4)."""
+    probability = logits.sigmoid()
+    here = (1 - probability).square() * F.logsigmoid(logits)
+    elsewhere = (1 - targets.heatmap) ** 4 * probability.square() * F.logsigmoid(-logits)
+    is_center = targets.heatmap == 1
+    return -torch.where(is_center, here, elsewhere * targets.counted).sum()
+
+
+def generalised_iou(one: Tensor, other: Tensor) -> Tensor:
+    """Of boxes (..., 4) and others, pair by pair (...), from -1 to 1 (Rezatofighi et al.:
+    *Generalized Intersection over Union*, CVPR 2019)."""
+
+    def area(low: Tensor, high: Tensor) -> Tensor:
+        return (high - low).clamp(min=0).prod(dim=-1)
+
+    shared = area(
+        torch.maximum(one[..., :2], other[..., :2]), torch.minimum(one[..., 2:], other[..., 2:])
+    )
+    around = area(
+        torch.minimum(one[..., :2], other[..., :2]), torch.maximum(one[..., 2:], other[..., 2:])
+    )
+    union = area(one[..., :2], one[..., 2:]) + area(other[..., :2], other[..., 2:]) - shared
+    return shared / union.clamp(min=1e-6) - (around - union) / around.clamp(min=1e-6)

@@ -1,0 +1,361 @@
+"""A detector of our own: targets and decoding, canvases, labels, training, use."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from hrnet.cli import app
+from hrnet.data.batches.canvases import CanvasDataset, padded
+from hrnet.data.batches.plan import CanvasAugmentation
+from hrnet.data.boxed_pictures import BoxedPictures, add_others, read_boxed_pictures
+from hrnet.detection.find import find_detector
+from hrnet.detection.hrnet_detector import HRNetDetector
+from hrnet.detection_model import (
+    UNIT,
+    DetectionModel,
+    DetectionNet,
+    cell_centers,
+    detection_targets,
+)
+from hrnet.errors import ConfigError, DataError, WeightsError
+from hrnet.evaluation.detecting import box_figures, detect
+from hrnet.images import write_image
+from hrnet.training.detection_losses import detection_loss, focal_loss, generalised_iou
+from hrnet.training.recipe import load_pose_recipe, load_recipe
+from hrnet.training.run import train
+from hrnet.zoo.find import find_weights
+from hrnet.zoo.loading import load_weights
+from real_data import real_data
+
+RECIPE = "hrnet_w32_small_person"
+NOBODY = [np.nan] * 4
+SMALL = [
+    "model.network.base_channel=8",
+    "model.network.num_blocks=1",
+    "model.network.layer1_channels=32",
+    "model.input_size=128",
+    "augmentation.size=128",
+    "training.batch_size=4",
+    "training.warmup_steps=2",
+    "training.validate_every=100",
+    "training.threads=1",
+    "training.precision=32-true",
+    "data.workers=0",
+]
+
+
+def small_recipe(*changes):
+    """Of a network too small to start from the packaged one."""
+    recipe = load_recipe(RECIPE, [*SMALL, *changes])
+    training = recipe.training.model_copy(update={"start_from": None})
+    return recipe.model_copy(update={"training": training})
+
+
+class Fixed(torch.nn.Module):
+    """A network with a fixed output."""
+
+    def __init__(self, outputs):
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, images):
+        return self.outputs
+
+
+def perfect_outputs(boxes, size):
+    """(1, 5, h, w): what a network would give that has learnt the targets exactly."""
+    targets = detection_targets(torch.tensor([boxes]), torch.tensor([[NOBODY]]), size)
+    places = cell_centers(*size, torch.device("cpu"))
+    low, high = targets.boxes[0, ..., :2], targets.boxes[0, ..., 2:]
+    distances = torch.cat([places - low, high - places], dim=-1).clamp(min=0.5)
+    logits = torch.logit(targets.heatmap.clamp(1e-4, 1 - 1e-4))
+    outputs = torch.cat([logits, (distances / UNIT).log().permute(2, 0, 1)])
+    return outputs[None], targets
+
+
+def test_targets_and_decoding_are_each_other_s_inverse():
+    boxes = [[10.0, 20.0, 70.5, 180.0], [100.0, 30.0, 131.0, 47.0], [200.0, 150.0, 209.0, 163.0]]
+    outputs, _ = perfect_outputs([*boxes, NOBODY], (64, 64))
+    model = DetectionModel(Fixed(outputs))
+    found = model(torch.zeros(1, 256, 256, 3, dtype=torch.uint8))[0]
+    assert found.shape == (100, 5)
+    assert (found[:3, 4] > 0.999).all()
+    assert found[3, 4] < 0.6  # no peaks beside the three
+    order = found[:3, 0].argsort()
+    torch.testing.assert_close(found[:3][order][:, :4], torch.tensor(boxes), atol=1e-3, rtol=0)
+
+
+def test_a_person_counts_by_the_logarithm_of_the_area_and_the_smaller_one_has_the_place():
+    big, small = [0.0, 0.0, 160.0, 240.0], [72.0, 112.0, 88.0, 128.0]
+    targets = detection_targets(
+        torch.tensor([[big, small]]), torch.tensor([[[200.0, 0.0, 240.0, 40.0], NOBODY]]), (64, 64)
+    )
+    assert int((targets.heatmap == 1).sum()) == 1  # both have one centre
+    assert targets.boxes[0, 30, 20].tolist() == small
+    assert targets.boxes[0, 40, 20].tolist() == big
+    expected = 2 + np.log(160 * 240 / 16) + np.log(16)
+    assert targets.weights.sum().item() == pytest.approx(expected, rel=1e-4)
+    counted = targets.counted[0]
+    assert (~counted).sum() == 100  # 10 x 10 cells
+    assert [counted[0, 50], counted[0, 49], counted[10, 55]] == [False, True, True]
+
+
+def test_losses():
+    one = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 1.0, 1.0]])
+    other = torch.tensor([[1.0, 0.0, 3.0, 2.0], [3.0, 0.0, 4.0, 1.0]])
+    # Shared 2 of 6, nothing around; nothing shared, 2 of 4 around are in neither.
+    torch.testing.assert_close(generalised_iou(one, other), torch.tensor([1 / 3, -0.5]))
+    outputs, targets = perfect_outputs([[10.0, 20.0, 70.0, 180.0]], (64, 64))
+    _, boxes = detection_loss(outputs, targets)
+    assert boxes < 1e-3
+    # One place of 4096 with a logit of 0 and a target of 1: (1 - p)^2 log(p), p = 1/2.
+    logits = torch.full((1, 64, 64), -30.0)
+    assert focal_loss(torch.where(targets.heatmap == 1, 0.0, logits), targets) == pytest.approx(
+        0.25 * np.log(2), rel=1e-4
+    )
+    nothing = targets._replace(counted=torch.zeros_like(targets.counted))
+    assert focal_loss(torch.full_like(logits, 5.0), nothing) < 1e-3  # the centre alone counts
+
+
+@pytest.mark.parametrize("mosaic", [0.0, 1.0])
+def test_boxes_are_where_the_people_are_painted(tmp_path, mosaic):
+    """White rectangles stand for people: what is white on a canvas is what the boxes say."""
+    rng = np.random.default_rng(1)
+    files, boxes = [], []
+    for number in range(6):
+        picture = np.full((150 + 40 * number, 333, 3), 60, np.uint8)
+        x1, y1 = rng.integers(0, 200), rng.integers(0, 60)
+        x2, y2 = x1 + rng.integers(30, 130), y1 + rng.integers(30, 90)
+        picture[y1:y2, x1:x2] = 255
+        files.append(tmp_path / f"{number}.png")
+        write_image(files[-1], picture)
+        boxes.append(np.array([[x1, y1, x2, y2]], np.float64))
+    pictures = BoxedPictures(files, boxes, [np.empty((0, 4))] * 6, {})
+    augmentation = CanvasAugmentation(size=160, mosaic=mosaic, color=0, scale=(0.3, 2.0))
+    dataset = CanvasDataset([pictures], augmentation, seed=3)
+    batch = dataset[np.stack(np.meshgrid(range(10), range(6)), axis=-1).reshape(-1, 2)]
+    seen = 0
+    for canvas, own, ignored in zip(*(tensor.numpy() for tensor in batch), strict=True):
+        expected = np.zeros(canvas.shape[:2], np.float32)
+        for x1, y1, x2, y2 in [*own[~np.isnan(own[:, 0])], *ignored[~np.isnan(ignored[:, 0])]]:
+            cells = [
+                np.clip(np.arange(160) + 1, a, b) - np.clip(np.arange(160), a, b)
+                for a, b in ((x1, x2), (y1, y2))
+            ]
+            expected = np.maximum(expected, cells[1][:, None] * cells[0][None])
+            seen += 1
+        white = (canvas[..., 0].astype(np.float32) - 60).clip(0) / 195
+        assert abs(white - expected).max() < 0.8  # an edge is a pixel soft, and no more than one
+        assert abs(white - expected).mean() < 0.01
+    assert seen > 50
+    again = dataset[np.array([[7, 2], [3, 1]])]
+    assert (again.pictures[1] == batch.pictures[1 * 10 + 3]).all()  # whoever else is in the batch
+
+
+def test_others_are_labels_where_the_detector_is_sure():
+    own = np.array([[0.0, 0, 100, 100]])
+    pictures = BoxedPictures([None, None], [own, own], [np.empty((0, 4))] * 2, {})
+    detected = [
+        np.array(
+            [
+                [2.0, 0, 100, 100, 0.9],  # the same person
+                [40.0, 0, 140, 100, 0.9],  # perhaps the same
+                [200.0, 0, 260, 90, 0.9],
+                [300.0, 0, 360, 90, 0.3],
+            ]
+        ),
+        np.empty((0, 5)),
+    ]
+    added, counts = add_others(pictures, detected)
+    assert counts == {"people put in": 1, "regions ignored": 2}
+    assert added.boxes[0].tolist() == [[0, 0, 100, 100], [200, 0, 260, 90]]
+    assert added.ignored[0].tolist() == [[40, 0, 140, 100], [300, 0, 360, 90]]
+    assert (len(added.boxes[1]), len(added.ignored[1])) == (1, 0)
+
+
+def write_file(folder, annotations, categories=({"id": 1, "name": "person"},)):
+    write_image(folder / "a.png", np.full((90, 120, 3), 90, np.uint8))
+    write_image(folder / "b.png", np.full((90, 120, 3), 90, np.uint8))
+    images = [
+        {"id": n, "file_name": f"{name}.png", "width": 120, "height": 90}
+        for n, name in ((5, "a"), (7, "b"))
+    ]
+    content = {"images": images, "annotations": annotations, "categories": list(categories)}
+    (folder / "people.json").write_text(json.dumps(content))
+    return folder / "people.json"
+
+
+def test_people_without_keypoints_crowds_and_other_things_in_coco_files(tmp_path):
+    of = {"image_id": 7, "category_id": 1, "iscrowd": 0}
+    file = write_file(
+        tmp_path,
+        [
+            {**of, "id": 1, "bbox": [10, 5, 30, 50], "keypoints": [0] * 51},
+            {**of, "id": 2, "bbox": [100, 5, 30, 50]},  # ends beyond the picture
+            {**of, "id": 3, "bbox": [0, 0, 50, 50], "iscrowd": 1},
+            {**of, "id": 4, "bbox": [0, 0, 50, 50], "category_id": 2},
+            {**of, "id": 5, "bbox": [0, 0, 0, 50]},
+        ],
+        [{"id": 1, "name": "person"}, {"id": 2, "name": "dog"}],
+    )
+    pictures = read_boxed_pictures(file)
+    assert [f.name for f in pictures.files] == ["a.png", "b.png"]
+    assert pictures.boxes[0].shape == (0, 4)
+    assert pictures.boxes[1].tolist() == [[10, 5, 40, 55], [100, 5, 120, 55]]
+    assert pictures.ignored[1].tolist() == [[0, 0, 50, 50]]
+    assert pictures.counts()["left_out"] == {
+        "marked as a crowd": 1,
+        "with a box of no width or height": 1,
+    }
+    (tmp_path / "broken.json").write_text('{"images": [{}], "annotations": [], "categories": []}')
+    with pytest.raises(DataError, match=r"broken\.json is not in COCO's format"):
+        read_boxed_pictures(tmp_path / "broken.json")
+
+
+def test_a_detector_starts_from_a_pose_model(tmp_path):
+    network = DetectionNet(**load_recipe(RECIPE).model.network.model_dump())
+    load_weights(network, find_weights("hrnet_w32_small_coco17"), head="skip")
+    outputs = network(torch.zeros(1, 3, 64, 96))
+    assert outputs.shape == (1, 5, 16, 24)
+    assert torch.sigmoid(outputs[:, 0]).mean() < 0.05  # nobody, before it has learnt anything
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory):
+    """A small detector that has learnt four of COCO's pictures by heart, from file to file."""
+    source = real_data("coco_more/train.json")
+    content = json.loads(source.read_text())
+    heights = {}
+    for a in content["annotations"]:
+        heights.setdefault(a["image_id"], []).append(a["bbox"][3])
+    ids = [i for i, own in heights.items() if min(own) > 100 and len(own) in (1, 2, 3)][:4]
+    for key, of in (("annotations", "image_id"), ("images", "id")):
+        content[key] = [entry for entry in content[key] if entry[of] in ids]
+    folder = tmp_path_factory.mktemp("four")
+    (folder / "four.json").write_text(json.dumps(content))
+    images = source.parent / "images"
+    changes = [
+        f"data.root={folder}",
+        f'data.sources=[{{file="four.json", images="{images}"}}]',
+        f'data.validation=[{{file="four.json", images="{images}"}}]',
+        "augmentation.mosaic=0",
+        "augmentation.scale=[0.9, 1.1]",
+        "augmentation.color=0",
+        "training.steps=150",
+        "training.learning_rate=4e-3",
+        "training.ema=0.9",
+    ]
+    trained = train(small_recipe(*changes), folder / "run", device="cpu")
+    return trained, content, images
+
+
+@pytest.mark.slow
+def test_four_pictures_are_learnt_by_heart(learnt, tmp_path):
+    trained, content, images = learnt
+    assert trained.measure == "box AP50"
+    assert trained.measured > 95
+    detector = find_detector(trained.weights)
+    assert isinstance(detector, HRNetDetector)
+    assert detector.name == RECIPE
+    pictures = {p["id"]: images / p["file_name"] for p in content["images"]}
+    figures = box_figures(content["annotations"], detect(detector, pictures), {})
+    assert figures["recall"] == 1
+    assert figures["box AP50"] > 0.95
+    assert figures["box AP"] > 0.5
+    assert (trained.weights.parent / "log" / "pictures" / "step_100.jpg").is_file()
+
+
+@pytest.mark.slow
+def test_the_command_line_takes_a_detector_s_file(learnt, tmp_path):
+    trained, content, images = learnt
+    picture = images / content["images"][0]["file_name"]
+    people = sum(a["image_id"] == content["images"][0]["id"] for a in content["annotations"])
+    arguments = [
+        "predict",
+        str(picture),
+        "--detector",
+        str(trained.weights),
+        "--out",
+        str(tmp_path),
+    ]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    (result,) = tmp_path.glob("*.json")
+    found = json.loads(result.read_text())
+    assert found["box_source"] == RECIPE
+    assert found["people"] == people
+    model = CliRunner().invoke(app, ["predict", str(picture), "--model", str(trained.weights)])
+    assert model.exit_code == 2
+    assert "Traceback" not in model.output
+
+
+def test_a_detector_s_file_that_is_none(tmp_path, weights_of_nothing):
+    file, network = weights_of_nothing
+    with pytest.raises(WeightsError, match="carries no detector's card"):
+        find_detector(find_weights("hrnet_w32_small_coco17"))
+    card = small_recipe().model
+    tensors = dict(network.state_dict())
+    missing = {k: v for k, v in tensors.items() if k != "final_layer.1.bias"}
+    save_file(missing, file, metadata={"hrnet_detector": card.to_json()})
+    with pytest.raises(WeightsError, match=r"final_layer\.1\.bias is missing"):
+        find_detector(file)
+    tensors["final_layer.1.bias"] = tensors["final_layer.1.bias"] * np.nan
+    save_file(tensors, file, metadata={"hrnet_detector": card.to_json()})
+    with pytest.raises(WeightsError, match="holds NaN"):
+        find_detector(file)
+    assert len(load_file(file)) == len(tensors)
+
+
+@pytest.fixture
+def weights_of_nothing(tmp_path):
+    network = DetectionNet(**small_recipe().model.network.model_dump())
+    return tmp_path / "x.safetensors", network
+
+
+def test_any_shape_of_picture():
+    """Whatever comes out is inside the picture."""
+    card = small_recipe().model
+
+    def session(canvas):
+        assert canvas.shape[1] % 32 == canvas.shape[2] % 32 == 0
+        assert max(canvas.shape[1:3]) == 128
+        height, width = canvas.shape[1:3]
+        return (np.array([[[-5, -5, width + 9.0, height + 9, 0.9], [0, 0, 1, 1, 0.1]]]),)
+
+    detector = HRNetDetector(card, session)
+    for height, width in ((1, 1), (40, 30), (3000, 20), (20, 3000), (333, 500)):
+        (found,) = detector([np.zeros((height, width, 3), np.uint8)])
+        expected = [[0, 0, width - 1, height - 1, 0.9]] if min(height, width) > 1 else []
+        assert found.tolist() == expected
+
+
+def test_recipes_for_detectors(tmp_path):
+    with pytest.raises(ConfigError, match="is for a detector; name one for a pose model"):
+        load_pose_recipe(RECIPE)
+    for change, message in (
+        ("task=faces", "task is 'faces'; it must be 'pose' or 'detection'"),
+        ("training.loss=mse", r"there is no key .training\.loss"),
+        ("augmentation.rotation=3", r"there is no key .augmentation\.rotation"),
+        ("model.input_size=100", r"input_size"),
+        ("augmentation.scale=[2.0, 1.0]", "scale"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load_recipe(RECIPE, [change])
+    nothing = small_recipe("data.sources=[]")
+    with pytest.raises(ConfigError, match=r"give data\.sources"):
+        train(nothing, tmp_path / "run")
+    file = write_file(tmp_path, [])
+    empty = small_recipe(f'data.sources=[{{file="{file}"}}]')
+    with pytest.raises(DataError, match="no people with boxes to train on"):
+        train(empty, tmp_path / "run")
+
+
+def test_padding_of_boxes():
+    assert padded([]).shape == (0, 1, 4)
+    array = padded([np.ones((2, 4)), np.empty((0, 4))])
+    assert array.shape == (2, 2, 4)
+    assert np.isnan(array).any(axis=(1, 2)).tolist() == [False, True]
