@@ -4,9 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from hrnet.zoo.card import Card, read_card_of
-
-KEY = "hrnet_detector"  # in a weights file's metadata
+from hrnet.zoo.card import DETECTOR_KEY, Card, read_card_of
 
 
 class DetectorCard(Card):
@@ -25,4 +23,4 @@ class DetectorCard(Card):
 
 def read_detector_card(file: Path) -> DetectorCard | None:
     """The card in a detector's weights file, see `hrnet.zoo.card.read_card_of`."""
-    return read_card_of(DetectorCard, KEY, file)
+    return read_card_of(DetectorCard, DETECTOR_KEY, file)

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from hrnet.data.batches.canvases import CanvasBatch, CanvasDataset, padded
 from hrnet.data.batches.loading import ChunkSampler, TrainingBatches
 from hrnet.data.boxed_pictures import BoxedPictures, add_others, read_boxed_pictures
-from hrnet.detection.card import KEY, read_detector_card
+from hrnet.detection.card import read_detector_card
 from hrnet.detection.find import find_detector
 from hrnet.detection.hrnet_detector import fitted
 from hrnet.detection_model import (
@@ -42,6 +42,7 @@ from hrnet.training.recipe import BoxedSource, DetectorRecipe, RunConfig
 from hrnet.training.sources import held_out_pictures
 from hrnet.training.task import Task
 from hrnet.zoo.build import save_weights
+from hrnet.zoo.card import DETECTOR_KEY
 from hrnet.zoo.find import find_weights
 from hrnet.zoo.loading import load_weights
 
@@ -152,7 +153,7 @@ class DetectionTask(Task):
 
     def save(self, file: Path) -> None:
         """See `Task`."""
-        save_weights(self.network, {KEY: self.recipe.model.to_json()}, file)
+        save_weights(self.network, {DETECTOR_KEY: self.recipe.model.to_json()}, file)
 
     def evaluate(self, weights: Path, device: str) -> dict[str, Evaluation]:
         """Nothing: a detector's figures are `hrnet evaluate --detector`'s, of a pose model too."""

@@ -12,7 +12,8 @@ from hrnet.errors import WeightsError
 from hrnet.skeletons import Skeleton, load_skeleton
 from hrnet.tables import merged, validate
 
-POSE_KEY = "hrnet_card"  # of a pose model's card in a weights file's metadata
+# Of a card in a weights file's metadata: a pose model's, and a detector's.
+POSE_KEY, DETECTOR_KEY = "hrnet_card", "hrnet_detector"
 
 
 class _Table(BaseModel):
@@ -208,6 +209,23 @@ def read_card(file: Path) -> ModelCard | None:
     return read_card_of(ModelCard, POSE_KEY, file)
 
 
+def read_metadata(file: Path) -> dict[str, str]:
+    """What a weights file says of itself; nothing, if it is not safetensors.
+
+    Raises:
+        WeightsError: the file is missing or a broken safetensors file.
+    """
+    if not file.is_file():
+        raise WeightsError(f"there is no weights file {file}")
+    try:
+        with safe_open(file, framework="numpy") as content:
+            return dict(content.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        if file.suffix != ".safetensors":
+            return {}
+        raise WeightsError(f"{file} is not a safetensors file: {error}") from None
+
+
 Kind = TypeVar("Kind", bound=Card)
 
 
@@ -223,15 +241,7 @@ def read_card_of(kind: type[Kind], key: str, file: Path) -> Kind | None:
             network that its card describes.
         ConfigError: its card is not valid.
     """
-    if not file.is_file():
-        raise WeightsError(f"there is no weights file {file}")
-    try:
-        with safe_open(file, framework="numpy") as content:
-            metadata = content.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        if file.suffix != ".safetensors":
-            return None
-        raise WeightsError(f"{file} is not a safetensors file: {error}") from None
+    metadata = read_metadata(file)
     if key not in metadata:
         return None
     try:

@@ -10,7 +10,14 @@ from typing import Any
 
 from hrnet.errors import ConfigError
 from hrnet.tables import nearest_names, read_table, validate
-from hrnet.zoo.card import BackboneCard, ModelCard, family_cards, read_card
+from hrnet.zoo.card import (
+    DETECTOR_KEY,
+    BackboneCard,
+    ModelCard,
+    family_cards,
+    read_card,
+    read_metadata,
+)
 from hrnet.zoo.sources import check_sha256, fetch_weights, named_file
 
 DEFAULT_MODEL = "hrnet_w32_small_coco17"
@@ -124,6 +131,8 @@ def _card(name: str) -> ModelCard:
 def _card_by_file_name(file: Path) -> ModelCard:
     """The card of a published file under its published name."""
     names = [n for n, table in _tables().items() if _file_name(table) == file.name]
+    if DETECTOR_KEY in read_metadata(file):
+        raise ConfigError(f"{file} is a person detector, not a pose model; give it as the detector")
     if not names:
         raise ConfigError(
             f"{file} does not say how it was trained; where it is one of `hrnet models list`, say "
