@@ -36,7 +36,7 @@ import torch
 
 from hrnet.data.batches.loading import Batch
 from hrnet.model import PoseModel
-from hrnet.training.module import PoseTraining
+from hrnet.training.pose import PoseTraining
 from hrnet.training.recipe import TrainingConfig
 from hrnet.zoo import find_model
 from hrnet.zoo.build import build_model

@@ -51,7 +51,8 @@ PCK is measured on the annotations' own boxes; for the published figure, `hrnet 
 detector's with `--boxes FILE`, and `--flip-test`.
 
 The packaged model's recipe has stages, the [legs](packaged-model.md) that it took; the table has
-the last one. `finetune` and `finetune_head_first` are for [points of one's own](finetuning.md).
+the last one. `finetune` and `finetune_head_first` are for [points of one's own](finetuning.md);
+`hrnet_w32_small_person` trains the [person detector](people.md).
 
 | recipe | data | input | codec | batch x devices | epochs | published |
 |---|---|---|---|---|---|---|

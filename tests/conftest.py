@@ -15,6 +15,12 @@ def weights_file(tmp_path_factory):
     return file
 
 
+@pytest.fixture
+def whole_pictures(monkeypatch):
+    """Where nothing else is said, a picture is one person: for tests of what comes after that."""
+    monkeypatch.setenv("HRNET_DETECTOR", "whole")
+
+
 def pytest_collection_modifyitems(items):
     """Slow ones first, the pages' commands before all, half of them at the head of each half of the
     list: of two processes each begins with one half."""

@@ -23,8 +23,10 @@ from hrnet.zoo.build import build_model, save_model
 from hrnet.zoo.card import read_card
 from real_data import real_data
 
+pytestmark = pytest.mark.usefixtures("whole_pictures")
+
 COCO = load_skeleton("coco17")
-SAMPLE = Path(hrnet.__file__).with_name("samples") / "jumping.jpg"
+SAMPLE = Path(__file__).with_name("pictures") / "jumping.jpg"
 WEIGHTS = {"similarity": 0.8, "peak": 0.3, "size": 0.5, "person": 1.0}
 
 

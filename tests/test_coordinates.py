@@ -14,6 +14,8 @@ from hrnet.images import read_image, write_image
 from planted import tagged
 from real_data import real_data
 
+pytestmark = pytest.mark.usefixtures("whole_pictures")
+
 ORIENTATIONS = range(1, 9)
 
 

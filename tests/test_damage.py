@@ -17,6 +17,8 @@ from hrnet.errors import BoxError, ImageError
 from hrnet.images import read_image
 from hrnet.result import Poses
 
+pytestmark = pytest.mark.usefixtures("whole_pictures")
+
 RNG = np.random.default_rng(7)
 PICTURE = cv2.GaussianBlur(RNG.integers(0, 255, (24, 32, 3), dtype=np.uint8), (0, 0), 2)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hrnet.errors import DataError
-from hrnet.evaluation.detecting import box_figures, read_ignored
+from hrnet.evaluation.detecting import box_figures, read_ignored, without_ignored
 
 
 def person(image, x, y, width, height, **more):
@@ -40,6 +40,21 @@ def test_recall_by_size_and_false_boxes():
     assert np.isnan(figures["recall, 64 to 96"])
     # In the first picture two; in the second one, beside one in the crowd and one that is ignored.
     assert figures["false boxes"] == 3 / 2
+
+
+def test_poses_are_not_looked_for_on_people_who_are_ignored():
+    found = {
+        2: boxes(
+            [110, 110, 150, 150, 0.9],  # in the crowd, which COCO's own rule is for
+            [0, 0, 20, 40, 0.9],  # somebody's, though somebody who is not listed is there as well
+            [300, 0, 320, 40, 0.9],  # of one who is not listed
+            [305, 30, 325, 70, 0.9],  # a quarter of it is on that one
+        )
+    }
+    ignored = {2: np.array([[290.0, 0, 330, 40], [0, 0, 25, 45]])}
+    left = without_ignored(PEOPLE, found, ignored)
+    np.testing.assert_array_equal(left[2], found[2][[0, 1, 3]])
+    assert len(without_ignored([], found, {})[2]) == 4
 
 
 def test_everybody_found_and_nobody():

@@ -1,9 +1,15 @@
 """A detector of our own: targets and decoding, canvases, labels, training, use."""
 
+import csv
 import json
+import subprocess
+import sys
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
@@ -12,7 +18,8 @@ from hrnet.cli import app
 from hrnet.data.batches.canvases import CanvasDataset, padded
 from hrnet.data.batches.plan import CanvasAugmentation
 from hrnet.data.boxed_pictures import BoxedPictures, add_others, read_boxed_pictures
-from hrnet.detection.find import find_detector
+from hrnet.detection.card import read_detector_card
+from hrnet.detection.find import auto_detector, find_detector
 from hrnet.detection.hrnet_detector import HRNetDetector
 from hrnet.detection_model import (
     UNIT,
@@ -24,7 +31,9 @@ from hrnet.detection_model import (
 from hrnet.errors import ConfigError, DataError, WeightsError
 from hrnet.evaluation.detecting import box_figures, detect
 from hrnet.images import write_image
-from hrnet.training.detection_losses import detection_loss, focal_loss, generalised_iou
+from hrnet.skeletons import load_skeleton
+from hrnet.training import run as training_run
+from hrnet.training.detection_losses import box_loss, center_loss, generalised_iou
 from hrnet.training.recipe import load_pose_recipe, load_recipe
 from hrnet.training.run import train
 from hrnet.zoo.find import find_model, find_weights
@@ -33,26 +42,11 @@ from real_data import real_data
 
 RECIPE = "hrnet_w32_small_person"
 NOBODY = [np.nan] * 4
-SMALL = [
-    "model.network.base_channel=8",
-    "model.network.num_blocks=1",
-    "model.network.layer1_channels=32",
-    "model.input_size=128",
-    "augmentation.size=128",
-    "training.batch_size=4",
-    "training.warmup_steps=2",
-    "training.validate_every=100",
-    "training.threads=1",
-    "training.precision=32-true",
-    "data.workers=0",
-]
+SMALL = Path(__file__).with_name("small_detector.toml")
 
 
 def small_recipe(*changes):
-    """Of a network too small to start from the packaged one."""
-    recipe = load_recipe(RECIPE, [*SMALL, *changes])
-    training = recipe.training.model_copy(update={"start_from": None})
-    return recipe.model_copy(update={"training": training})
+    return load_recipe(str(SMALL), list(changes))
 
 
 class Fixed(torch.nn.Module):
@@ -89,6 +83,13 @@ def test_targets_and_decoding_are_each_other_s_inverse():
     torch.testing.assert_close(found[:3][order][:, :4], torch.tensor(boxes), atol=1e-3, rtol=0)
 
 
+def test_no_picture_gives_nothing():
+    """As in the last batch of one of several processes."""
+    network = DetectionNet(**small_recipe().model.network.model_dump()).eval()
+    found = DetectionModel(network)(torch.zeros(0, 64, 64, 3, dtype=torch.uint8))
+    assert found.shape == (0, 100, 5)
+
+
 def test_a_person_counts_by_the_logarithm_of_the_area_and_the_smaller_one_has_the_place():
     big, small = [0.0, 0.0, 160.0, 240.0], [72.0, 112.0, 88.0, 128.0]
     targets = detection_targets(
@@ -110,15 +111,19 @@ def test_losses():
     # Shared 2 of 6, nothing around; nothing shared, 2 of 4 around are in neither.
     torch.testing.assert_close(generalised_iou(one, other), torch.tensor([1 / 3, -0.5]))
     outputs, targets = perfect_outputs([[10.0, 20.0, 70.0, 180.0]], (64, 64))
-    _, boxes = detection_loss(outputs, targets)
-    assert boxes < 1e-3
+    assert box_loss(outputs, targets) / targets.weights.sum() < 1e-3
+    # Of all places nearer by 8 pixels to its edges, so that boxes are 44 x 144 of 60 x 160.
+    near = torch.tensor([8.0, 8.0, 8.0, 8.0]).view(1, 4, 1, 1)
+    smaller = (UNIT * outputs[:, 1:].exp() - near).clamp(min=1e-3)
+    narrow = torch.cat([outputs[:, :1], (smaller / UNIT).log()], dim=1)
+    loss = box_loss(narrow, targets) / targets.weights.sum()
+    assert loss == pytest.approx(5 * (1 - 44 * 144 / (60 * 160)), rel=1e-3)
     # One place of 4096 with a logit of 0 and a target of 1: (1 - p)^2 log(p), p = 1/2.
-    logits = torch.full((1, 64, 64), -30.0)
-    assert focal_loss(torch.where(targets.heatmap == 1, 0.0, logits), targets) == pytest.approx(
-        0.25 * np.log(2), rel=1e-4
-    )
+    nowhere = torch.full_like(outputs, -30.0)
+    nowhere[:, 0][targets.heatmap == 1] = 0
+    assert center_loss(nowhere, targets) == pytest.approx(0.25 * np.log(2), rel=1e-4)
     nothing = targets._replace(counted=torch.zeros_like(targets.counted))
-    assert focal_loss(torch.full_like(logits, 5.0), nothing) < 1e-3  # the centre alone counts
+    assert center_loss(torch.full_like(outputs, 5.0), nothing) < 1e-3  # the centre alone counts
 
 
 @pytest.mark.parametrize("mosaic", [0.0, 1.0])
@@ -260,7 +265,7 @@ def test_four_pictures_are_learnt_by_heart(learnt, tmp_path):
     assert trained.measured > 95
     detector = find_detector(trained.weights)
     assert isinstance(detector, HRNetDetector)
-    assert detector.name == RECIPE
+    assert detector.name == "small"
     pictures = {p["id"]: images / p["file_name"] for p in content["images"]}
     figures = box_figures(content["annotations"], detect(detector, pictures), {})
     assert figures["recall"] == 1
@@ -286,10 +291,103 @@ def test_the_command_line_takes_a_detector_s_file(learnt, tmp_path):
     assert done.exit_code == 0, done.output
     (result,) = tmp_path.glob("*.json")
     found = json.loads(result.read_text())
-    assert found["box_source"] == RECIPE
+    assert found["box_source"] == "small"
     assert len(found["people"]) == people
     with pytest.raises(ConfigError, match="is a person detector, not a pose model"):
         find_model(trained.weights)
+
+
+@pytest.fixture
+def four_pictures(tmp_path):
+    """As many with a bright rectangle for a person each."""
+    rng = np.random.default_rng(0)
+    images, annotations = [], []
+    for number in range(4):
+        picture = np.full((120, 160, 3), 60, np.uint8)
+        x, y = rng.integers(0, 60, 2).tolist()
+        picture[y : y + 50, x : x + 30] = 200
+        write_image(tmp_path / f"{number}.png", picture)
+        images.append({"id": number, "file_name": f"{number}.png", "width": 160, "height": 120})
+        annotations.append(
+            {"id": number, "image_id": number, "category_id": 1, "bbox": [x, y, 30, 50]}
+        )
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 1}]}
+    (tmp_path / "four.json").write_text(json.dumps(content))
+    return [
+        f"data.root={tmp_path}",
+        'data.sources=[{file="four.json"}]',
+        'data.validation=[{file="four.json"}]',
+        "model.input_size=64",
+        "augmentation.size=64",
+        "training.validate_every=3",
+    ]
+
+
+@pytest.mark.slow
+def test_the_packaged_detector_s_recipe_runs_by_one_command(four_pictures, tmp_path):
+    """In both stages, from the packaged pose model's weights; others than those labelled are looked
+    for, once."""
+    nano = real_data("../peers/yolox_nano.onnx")
+    changes = [
+        *four_pictures[:1],
+        f'data.sources=[{{file="four.json", others="{nano}"}}]',
+        "augmentation.size=64",
+        "training.steps=2",
+        "training.batch_size=2",
+        "training.threads=1",
+        "training.precision=32-true",
+        "data.workers=0",
+    ]
+    arguments = ["train", RECIPE, *changes, "--device", "cpu", "--out", str(tmp_path / "run")]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert "by a detector: 0 people put in" in done.output
+    card = read_detector_card(tmp_path / "run" / f"{RECIPE}.safetensors")
+    assert (card.name, card.input_size) == (RECIPE, 320)
+    records = [json.loads(f.read_text()) for f in sorted(tmp_path.glob("run/stage_*/run.json"))]
+    assert [record["steps"] for record in records] == [2, 2]
+    assert len(list(tmp_path.glob("run/stage_1/others/*.npz"))) == 1
+
+
+@pytest.mark.slow
+def test_a_detector_s_training_goes_on_where_it_was_interrupted(four_pictures, tmp_path):
+    def run(name, steps, **how):
+        recipe = small_recipe(*four_pictures, "training.steps=6", "training.ema=0.9")
+        if steps != 6:  # interrupted; the schedule is of six
+            recipe = recipe.model_copy(
+                update={"training": recipe.training.model_copy(update={"checkpoint_minutes": 1e-9})}
+            )
+        return train(recipe, tmp_path / name, device="cpu", **how)
+
+    whole = load_file(run("whole", 6).weights)
+
+    class Stop(pl.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step == 4:
+                raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        usual = training_run._callbacks
+        patch.setattr(training_run, "_callbacks", lambda *a: [*usual(*a), Stop()])
+        with pytest.raises(KeyboardInterrupt):
+            run("parts", 4)
+    resumed = load_file(run("parts", 6, resume=True).weights)
+    for name, tensor in whole.items():
+        torch.testing.assert_close(resumed[name], tensor, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_detector_as_one_does(four_pictures, tmp_path):
+    """Batches of four in one process, of two in each of two, with batch norm over both."""
+    changes = [*four_pictures, "training.steps=4", "training.sync_batchnorm=true"]
+    train(small_recipe(*changes), tmp_path / "one", device="cpu", devices=1)
+    command = [Path(sys.executable).with_name("hrnet"), "train", SMALL, *changes]
+    command += ["training.batch_size=2", "--device", "cpu", "--devices", "2"]
+    subprocess.run([*command, "--out", tmp_path / "two"], check=True)
+    logs = (tmp_path / run / "log" / "from_step_0" / "metrics.csv" for run in ("one", "two"))
+    losses = [[row["loss"] for row in csv.DictReader(log.open()) if row["loss"]] for log in logs]
+    assert len(losses[0]) == 4
+    np.testing.assert_allclose(*np.array(losses, np.float64), rtol=1e-3)
 
 
 def test_a_detector_s_file_that_is_none(tmp_path, weights_of_nothing):
@@ -315,21 +413,86 @@ def weights_of_nothing(tmp_path):
     return tmp_path / "x.safetensors", network
 
 
+class Looking:
+    """A session whose boxes a function makes of one canvas."""
+
+    def __init__(self, function, device="cpu"):
+        self.function, self.device, self.sizes = function, device, []
+
+    def __call__(self, canvases):
+        self.sizes.append(canvases.shape[:3])
+        return (np.array([self.function(canvas[None]) for canvas in canvases], np.float32),)
+
+
+def bright(canvas):
+    """A box around each bright spot that is at least 4 pixels wide."""
+    count, _, boxes, _ = cv2.connectedComponentsWithStats(
+        (canvas[0, ..., 0] > 128).astype(np.uint8)
+    )
+    rows = [[x, y, x + w, y + h, 0.9] for x, y, w, h, _ in boxes[1:count] if min(w, h) >= 4]
+    return (rows + [[0, 0, 1, 1, 0]] * 10)[:10]
+
+
+def test_large_pictures_are_looked_at_from_closer():
+    """People of a size that the whole picture's 128 pixels do not show are found in parts, once
+    each, whether they are in one part or in several, cut by an edge of them or large."""
+    picture = np.zeros((1200, 1600, 3), np.uint8)
+    people = np.array(
+        [
+            [100, 100, 130, 140],
+            [470, 300, 500, 350],  # cut by an edge of the parts
+            [800, 590, 830, 640],
+            [1560, 1150, 1590, 1190],
+            [200, 600, 700, 1150],
+        ]
+    )
+    for x1, y1, x2, y2 in people:
+        picture[y1:y2, x1:x2] = 255
+    session = Looking(bright)
+    detector = HRNetDetector(small_recipe().model, session)
+    (found,) = detector([picture])
+    found = found[found[:, 0].argsort()]
+    expected = people[people[:, 0].argsort()]
+    assert len(found) == len(expected)
+    np.testing.assert_allclose(found[:, :4], expected, atol=13)
+    assert len(session.sizes) > 5
+    large = HRNetDetector(
+        small_recipe().model, nothing := Looking(lambda canvas: bright(canvas * 0))
+    )
+    assert large([picture])[0].shape == (0, 5)
+    assert len(nothing.sizes) == 5  # the whole and four parts: there is nobody to look closer at
+    small = HRNetDetector(small_recipe().model, usual := Looking(bright))
+    small([picture[::3, ::3]])
+    assert usual.sizes == [(1, 96, 128)]
+
+
+def test_on_other_devices_pictures_of_one_size_go_together():
+    session = Looking(bright, device="cuda")
+    detector = HRNetDetector(small_recipe().model, session)
+    pictures = [np.full((90 if i % 3 else 60, 120, 3), 0, np.uint8) for i in range(6)]
+    for picture in pictures:
+        picture[10:40, 20:50] = 255
+    found = detector(pictures)
+    assert sorted(session.sizes) == [(2, 64, 128), (4, 96, 128)]
+    assert [len(own) for own in found] == [1] * 6
+    np.testing.assert_allclose(found[3][0, :4], [20, 10, 50, 40], atol=1.5)
+
+
 def test_any_shape_of_picture():
     """Whatever comes out is inside the picture."""
     card = small_recipe().model
 
-    def session(canvas):
+    def everywhere(canvas):
         assert canvas.shape[1] % 32 == canvas.shape[2] % 32 == 0
         assert max(canvas.shape[1:3]) == 128
         height, width = canvas.shape[1:3]
-        return (np.array([[[-5, -5, width + 9.0, height + 9, 0.9], [0, 0, 1, 1, 0.1]]]),)
+        return [[-5, -5, width + 9.0, height + 9, 0.9], [0, 0, 1, 1, 0.1]]
 
-    detector = HRNetDetector(card, session)
-    for height, width in ((1, 1), (40, 30), (3000, 20), (20, 3000), (333, 500)):
+    detector = HRNetDetector(card, Looking(everywhere))
+    for height, width in ((1, 1), (40, 30), (600, 20), (20, 600), (333, 500)):
         (found,) = detector([np.zeros((height, width, 3), np.uint8)])
         expected = [[0, 0, width - 1, height - 1, 0.9]] if min(height, width) > 1 else []
-        assert found.tolist() == expected
+        np.testing.assert_allclose(found, np.reshape(expected, (-1, 5)), atol=1e-6)
 
 
 def test_recipes_for_detectors(tmp_path):
@@ -358,3 +521,14 @@ def test_padding_of_boxes():
     array = padded([np.ones((2, 4)), np.empty((0, 4))])
     assert array.shape == (2, 2, 4)
     assert np.isnan(array).any(axis=(1, 2)).tolist() == [False, True]
+
+
+def test_what_auto_is(monkeypatch):
+    monkeypatch.delenv("HRNET_DETECTOR", raising=False)
+    assert auto_detector(load_skeleton("coco17")) == RECIPE
+    assert auto_detector(load_skeleton("coco_wholebody133")) == RECIPE
+    for name in ("hand21", "ap10k17", "animalkingdom23", "face_wflw98"):
+        assert auto_detector(load_skeleton(name)) == "whole"
+    monkeypatch.setenv("HRNET_DETECTOR", "yolox_m")
+    assert auto_detector(load_skeleton("coco17")) == "yolox_m"
+    assert auto_detector(load_skeleton("hand21")) == "whole"

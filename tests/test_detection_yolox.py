@@ -16,6 +16,7 @@ from hrnet.detection.find import find_detector, list_detectors
 from hrnet.detection.yolox import Yolox
 from hrnet.errors import ConfigError, WeightsError
 from hrnet.images import read_image
+from hrnet.runtime.onnx_session import OnnxSession
 from real_data import real_data
 
 WIDTH, HEIGHT = 64, 32
@@ -52,6 +53,10 @@ def rows(*found, classes=80):
     return output
 
 
+def yolox(file):
+    return Yolox(OnnxSession(file), file, "a")
+
+
 def test_boxes_relative_to_their_places(tmp_path):
     """Of the second place of the second row of stride 8: (1.5, 1.25) x 8, and e^1 x 8 wide; of the
     last place of stride 32, the second of its only row."""
@@ -61,7 +66,7 @@ def test_boxes_relative_to_their_places(tmp_path):
         (0, 0.0, 0.0, 0.0, 0.0, 0.9, 0.1, 0.9),  # another class
         (1, 0.0, 0.0, 0.0, 0.0, 0.1, 1.0),  # nothing there
     )
-    detector = Yolox(network(tmp_path / "a.onnx", relative), "a")
+    detector = yolox(network(tmp_path / "a.onnx", relative))
     (found,) = detector([np.zeros((HEIGHT, WIDTH, 3), np.uint8)])
     wide = 8 * np.e
     expected = [
@@ -77,21 +82,21 @@ def test_boxes_in_pixels_go_back_to_the_picture(tmp_path):
     pixels = rows(
         (3, 20, 10, 8, 12, 1.0, 0.9), (4, 21, 10, 8, 12, 1.0, 0.8), (5, 50, 10, 8, 8, 1, 1)
     )
-    detector = Yolox(network(tmp_path / "a.onnx", pixels), "a")
+    detector = yolox(network(tmp_path / "a.onnx", pixels))
     (found,) = detector([np.zeros((2 * HEIGHT, 60, 3), np.uint8)])
     np.testing.assert_allclose(found, [[32, 8, 48, 32, 0.9]], rtol=1e-6)  # the second is the same
 
 
 def test_one_class_and_nobody(tmp_path):
     file = network(tmp_path / "a.onnx", rows((3, 20, 10, 8, 12, 1.0, 0.2), classes=1))
-    (found,) = Yolox(file, "a")([np.zeros((HEIGHT, WIDTH, 3), np.uint8)])
+    (found,) = yolox(file)([np.zeros((HEIGHT, WIDTH, 3), np.uint8)])
     assert found.shape == (0, 5)
 
 
 def test_pictures_go_in_as_bgr_and_grey_beside_them(tmp_path):
     file = network(tmp_path / "a.onnx", rows())
     seen = []
-    detector = Yolox(file, "a")
+    detector = yolox(file)
     session = detector.session
     detector.session = lambda array: (seen.append(array), session(array))[1]
     picture = np.zeros((HEIGHT, HEIGHT, 3), np.uint8) + np.array([10, 20, 30], np.uint8)
@@ -112,7 +117,7 @@ def test_pictures_go_in_as_bgr_and_grey_beside_them(tmp_path):
 )
 def test_other_networks_are_refused(tmp_path, shape, output, message):
     with pytest.raises(WeightsError, match=message):
-        Yolox(network(tmp_path / "a.onnx", output, shape), "a")
+        yolox(network(tmp_path / "a.onnx", output, shape))
 
 
 def test_files_that_are_none(tmp_path):
@@ -124,7 +129,7 @@ def test_files_that_are_none(tmp_path):
 
 
 def test_detectors_by_name():
-    assert list_detectors()[:2] == ["whole", "yolox_nano"]
+    assert list_detectors()[:3] == ["whole", "hrnet_w32_small_person", "yolox_nano"]
     with pytest.raises(ConfigError, match="no detector 'yolox_nan'.*yolox_nano"):
         find_detector("yolox_nan")
     with pytest.raises(WeightsError, match=r"yolox_m.onnx has no address.*0.1.1rc0 and save it as"):

@@ -17,6 +17,8 @@ from hrnet.predicting.picture import Picture
 from hrnet.predicting.rows import PoseRows
 from hrnet.result import Poses
 
+pytestmark = pytest.mark.usefixtures("whole_pictures")
+
 RNG = np.random.default_rng(0)
 PICTURES = [RNG.integers(0, 255, (h, w, 3), dtype=np.uint8) for h, w in ((60, 90), (80, 50))]
 BOXES = [

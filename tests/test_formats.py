@@ -28,6 +28,8 @@ from hrnet.training.run import train
 from hrnet.zoo.build import build_model, save_model
 from real_data import real_data
 
+pytestmark = pytest.mark.usefixtures("whole_pictures")
+
 # Its own file under formats/, the skeleton, and what the data set is measured by.
 FORMATS = [
     ("coco/test_coco", "coco17", {"AP", "AP(M)", "PCK@0.2", "EPE"}),

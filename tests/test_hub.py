@@ -14,6 +14,8 @@ import hrnet
 from hrnet.errors import ConfigError
 from hrnet.zoo.hub import fetch, push
 
+pytestmark = pytest.mark.usefixtures("whole_pictures")
+
 pytest.importorskip("huggingface_hub")
 COMMIT = "0" * 40
 

@@ -1,5 +1,6 @@
 import json
 from importlib.resources import as_file, files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +16,13 @@ from real_data import real_data
 
 WEIGHTS = files("hrnet.zoo") / "packaged" / f"{DEFAULT_MODEL}.safetensors"
 
+# A picture made as the package's sample was, see src/hrnet/samples/README.md.
+JUMPING = Path(__file__).with_name("pictures") / "jumping.jpg"
+
 
 @pytest.fixture(scope="module")
 def estimator():
-    return hrnet.PoseEstimator()
+    return hrnet.PoseEstimator(detector="whole")
 
 
 def test_the_file_s_card_is_the_package_s():
@@ -31,7 +35,7 @@ def test_the_file_s_card_is_the_package_s():
 
 def test_the_sample_s_joints_are_where_a_person_sees_them(estimator):
     """Pixels read off the photograph; shoulder to hip is 140 of them."""
-    sample = files("hrnet") / "samples" / "jumping.jpg"
+    sample = JUMPING
     poses = estimator(sample.read_bytes())
     seen = {
         "nose": (236, 116),
@@ -72,7 +76,7 @@ def test_people_set_aside_from_training_are_found(estimator):
 
 def test_mirrored_pictures_give_mirrored_poses(estimator):
     """Left and right stay the person's own: a mirror-image bug swaps them."""
-    image = read_image((files("hrnet") / "samples" / "jumping.jpg").read_bytes())
+    image = read_image(JUMPING)
     poses, mirrored = estimator([image, image[:, ::-1]])
     back = mirrored.keypoints[0, poses.skeleton.flip_order] * [-1, 1] + [image.shape[1] - 1, 0]
     assert np.abs(poses.keypoints[0] - back).max() < 20

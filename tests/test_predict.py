@@ -19,6 +19,9 @@ from hrnet.cli import main
 from hrnet.images import read_image, write_image
 from hrnet.skeletons import load_skeleton
 from hrnet.zoo import find_model
+from hrnet.zoo.build import build_model, save_model
+
+pytestmark = pytest.mark.usefixtures("whole_pictures")
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 255, (60, 90, 3), dtype=np.uint8)
@@ -89,8 +92,8 @@ def strictly(file):
 def test_a_picture_gives_a_copy_of_its_size_and_a_json_file(predict, picture, tmp_path):
     result = predict("a.png", "--out", "out/new")
     assert result.code == 0
-    assert "1 person in 1 picture; results are in out/new/" in result.out
-    assert "taken as one person" in result.out
+    assert "1 person in 1 picture, each taken whole; results are in out/new/" in result.out
+    assert "points of people" not in result.out
     assert result.err == ""
     assert visible(tmp_path / "out/new") == ["a.json", "a.png"]
     assert read_image(tmp_path / "out/new/a.png").shape == PICTURE.shape
@@ -115,13 +118,25 @@ def test_a_picture_gives_a_copy_of_its_size_and_a_json_file(predict, picture, tm
     np.testing.assert_array_equal(read_image(picture), PICTURE)
 
 
+def test_of_other_things_than_people_each_picture_is_one(hrnet, picture, tmp_path, monkeypatch):
+    """With nothing said of a detector, in the environment either."""
+    monkeypatch.delenv("HRNET_DETECTOR")
+    card = find_model(RECIPE).card.model_copy(update={"skeleton": load_skeleton("hand21")})
+    card = card.model_copy(update={"name": "hands", "calibration": None})
+    save_model(build_model(card).network, card, tmp_path / "hands.safetensors")
+    result = hrnet("predict", "a.png", "--model", "hands.safetensors", "--out", "out")
+    assert result.code == 0
+    assert "Each picture was taken as one, as hands has no points of people" in result.out
+    assert strictly(tmp_path / "out/a.json")["box_source"] == "whole"
+
+
 def test_boxes_of_ones_own_are_the_people_in_their_order(predict, picture, tmp_path):
     boxes = [[5, 5, 40, 50.5], [30, 10, 80, 58]]
     (tmp_path / "boxes.json").write_text(json.dumps({"a.png": boxes, "other.png": "whatever"}))
     result = predict("a.png", "--boxes", "boxes.json", "--out", "out", "--flip-test")
     assert result.code == 0
     assert "2 people in 1 picture" in result.out
-    assert "taken as one person" not in result.out
+    assert "taken" not in result.out
     content = strictly(tmp_path / "out/a.json")
     assert [person["box"] for person in content["people"]] == boxes
     assert content["box_source"] == "given"
@@ -183,7 +198,7 @@ def test_broken_pictures_among_good_ones_are_named_and_the_good_ones_done(predic
     errors = result.err.strip().splitlines()
     assert errors[0] == f"error: {os.path.join('in', 'b.png')} is cut off: its end is missing"
     assert errors[1].startswith(f"error: {os.path.join('in', 'text.png')} is not a picture")
-    assert "2 people in 2 pictures; 2 pictures could not be used" in result.out
+    assert "2 people in 2 pictures, each taken whole; 2 pictures could not be used" in result.out
     assert visible(tmp_path / "out") == ["a.json", "a.png", "z.json", "z.png"]
 
 
@@ -369,13 +384,13 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(
     result = predict(*command, "--out", "out", "--resume")
     early = (tmp_path / "out/0.png").stat().st_mtime_ns
     assert result.code == 1
-    assert f"{4 - done} people in {4 - done} pictures; " in result.out
+    assert f"{4 - done} people in {4 - done} pictures, each taken whole; " in result.out
     assert (f"; {done} picture" in result.out) == (done > 0)
     assert "1 picture could" in result.out
     write_image(tmp_path / "in/3.png", PICTURE[:43])
     result = predict(*command, "--out", "out", "--resume")
     assert (result.code, result.err) == (0, "")
-    assert "1 person in 1 picture; 4 pictures were done before; results" in result.out
+    assert "1 person in 1 picture, each taken whole; 4 pictures were done before" in result.out
     assert (tmp_path / "out/0.png").stat().st_mtime_ns == early
 
     assert predict(*command, "--out", "whole").code == 0

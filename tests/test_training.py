@@ -18,8 +18,8 @@ from hrnet.images import write_image
 from hrnet.skeletons import load_skeleton, skeleton_of_names
 from hrnet.training import pose, run, sources, stages
 from hrnet.training.losses import joints_cross_entropy, joints_mse
-from hrnet.training.module import PoseTraining
 from hrnet.training.optimising import layer_depth
+from hrnet.training.pose import PoseTraining
 from hrnet.training.recipe import TrainingConfig, load_recipe, load_stages
 from hrnet.training.run import train
 from hrnet.training.stages import train_stages

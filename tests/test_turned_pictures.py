@@ -26,6 +26,8 @@ from hrnet.training.run import train
 from hrnet.zoo.build import build_model, save_model
 from planted import COCO, data_set, write
 
+pytestmark = pytest.mark.usefixtures("whole_pictures")
+
 ORIENTATIONS = range(1, 9)
 INVERSE = {6: 8, 8: 6}  # the others undo themselves
 READINGS = ["stored", "exif"]

@@ -1,5 +1,6 @@
 """Videos: what is read and written, who is who, and that joints do not shake."""
 
+import functools
 import json
 import os
 import re
@@ -7,8 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from fractions import Fraction
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -20,9 +23,11 @@ from typer.testing import CliRunner
 import hrnet
 from hrnet.cli import app
 from hrnet.errors import ConfigError, HRNetError, ImageError
+from hrnet.images import write_image
+from hrnet.predicting.between import boxes_between
 from hrnet.result import Poses
 from hrnet.skeletons import load_skeleton
-from hrnet.video.reading import VideoReader
+from hrnet.video.reading import FolderReader, VideoReader, is_video, open_frames
 from hrnet.video.smoothing import Smoother
 from hrnet.video.tracking import Tracker
 from hrnet.video.writing import VideoWriter
@@ -170,6 +175,76 @@ def test_frames_of_another_size_are_refused(tmp_path):
             writer.write(grey(1, 8, 9), 1)
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("match.mp4", True),
+        ("MATCH.MOV", True),
+        ("https://example.com/x.webm?key=1", True),
+        ("https://example.com/live/x.m3u8", True),
+        ("rtsp://camera.local/1", True),
+        ("webcam", True),
+        ("webcam:1", True),
+        ("webcam.png", False),
+        ("photo.jpg", False),
+        ("https://example.com/x.jpg?of=y.mp4", False),
+        ("-", False),
+    ],
+)
+def test_videos_by_their_names(source, expected):
+    assert is_video(source) is expected
+
+
+def test_a_folder_s_pictures_are_frames_in_the_order_of_their_numbers(tmp_path):
+    for number in (2, 10, 1):
+        write_image(tmp_path / f"frame_{number}.png", grey(number * 10))
+    (tmp_path / "frame_3.png").write_bytes(b"broken")
+    (tmp_path / "notes.txt").write_text("")
+    with open_frames(tmp_path, fps=4) as reader:
+        frames = list(reader)
+    assert [frame.image[0, 0, 0] for frame in frames] == [10, 20, 100]
+    assert [frame.number for frame in frames] == [0, 1, 3]
+    assert [frame.time for frame in frames] == [0, 0.25, 0.75]
+    assert (reader.frames, reader.rate, reader.broken) == (4, 4, [2])
+    with pytest.raises(ConfigError, match="as a video it needs its frames a second"):
+        open_frames(tmp_path)
+    with pytest.raises(ConfigError, match="is no folder, and has its own times"):
+        open_frames(tmp_path / "frame_1.png", fps=4)
+    with pytest.raises(ConfigError, match="fps is 0; it must be positive"):
+        FolderReader(tmp_path, 0)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageError, match="has no pictures"):
+        open_frames(tmp_path / "empty", fps=4)
+
+
+def test_a_video_over_a_network(tmp_path):
+    film(tmp_path / "a.mp4")
+    handler = functools.partial(QuietHandler, directory=tmp_path)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        with open_frames(f"http://127.0.0.1:{server.server_port}/a.mp4") as reader:
+            assert reader.file is None
+            assert len(list(reader)) == 4
+        with pytest.raises(ImageError, match="none.mp4 cannot be read as a video"):
+            open_frames(f"http://127.0.0.1:{server.server_port}/none.mp4")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def test_a_webcam_that_is_not_there():
+    with pytest.raises(ImageError, match="webcam:77 cannot be read as a video"):
+        open_frames("webcam:77")
+
+
 # --- who is who -----------------------------------------------------------------------------
 
 
@@ -294,6 +369,47 @@ def test_a_video_s_poses(walking, nano):
     assert [result.number for result in some] == [4, 5, 6]
     with pytest.raises(ImageError, match="cannot be read as a video"):
         next(estimator.stream_video("nothing.mp4"))
+    with pytest.raises(ConfigError, match="every is 0"):
+        next(estimator.stream_video(walking, every=0))
+
+
+def test_people_looked_for_in_every_third_frame(walking, nano):
+    """The first frame and every third after it; the boxes in between lie on the way."""
+    estimator = hrnet.PoseEstimator(detector=nano)
+    looked_at = []
+    find = estimator.detector._find
+    estimator.detector._find = lambda image: looked_at.append(image) or find(image)
+    results = list(estimator.stream_video(walking, every=3))
+    with VideoReader(walking) as reader:
+        frames = [frame.image for frame in reader]
+    assert len(looked_at) == 5
+    same = [np.array_equal(a, frames[i]) for a, i in zip(looked_at, (0, 3, 6, 9, 11), strict=True)]
+    assert all(same)
+    assert [result.number for result in results] == list(range(12))
+    assert {tuple(result.poses.track_ids.tolist()) for result in results} == {(1,)}
+    boxes = np.array([result.poses.boxes[0] for result in results])
+    np.testing.assert_allclose(boxes[4], (2 * boxes[3] + boxes[6]) / 3, atol=1e-3)
+    steps = np.diff([result.poses.keypoints[0, 0, 0] for result in results])
+    assert 3 < steps.mean() < 5
+
+
+def test_boxes_between_two_frames():
+    before = np.array([[0.0, 0, 100, 100, 0.8], [300, 0, 400, 100, 0.5]])
+    after = np.array([[600.0, 0, 700, 100, 0.9], [40, 20, 140, 120, 0.4]])
+    frames = boxes_between(before, after, 4)
+    assert [frame[0].tolist() for frame in frames] == [
+        [10, 5, 110, 105, pytest.approx(0.7)],
+        [20, 10, 120, 110, pytest.approx(0.6)],
+        [30, 15, 130, 115, pytest.approx(0.5)],
+        [40, 20, 140, 120, pytest.approx(0.4)],
+    ]
+    # One is gone, and one is new: half the time each.
+    assert [frame[1, 0] for frame in frames] == [300, 600, 600, 600]
+    assert [len(frame) for frame in frames] == [2] * 4
+    assert boxes_between(None, after, 1)[0] is after
+    nobody = np.empty((0, 5))
+    assert [len(f) for f in boxes_between(nobody, after, 2)] == [2, 2]
+    assert [len(f) for f in boxes_between(before, nobody, 2)] == [0, 0]
 
 
 def test_predict_writes_a_video_lines_and_a_table(walking, nano, tmp_path):
@@ -325,6 +441,7 @@ def test_predict_writes_a_video_lines_and_a_table(walking, nano, tmp_path):
         (["--resume"], "videos go without .*--resume"),
         (["--save", "coco"], "of a video there is no coco"),
         (["--start", "60"], "has no frame from 60 to inf seconds"),
+        (["--every", "0"], "--every is 0; it must be at least 1"),
     ],
 )
 def test_what_videos_do_not_have(walking, nano, tmp_path, arguments, message):
@@ -345,7 +462,7 @@ def test_what_videos_do_not_have(walking, nano, tmp_path, arguments, message):
 
 def test_start_and_end_are_for_videos(tmp_path):
     result = CliRunner().invoke(app, ["predict", "sample", "--end", "3", "--out", str(tmp_path)])
-    assert "--start and --end are for videos" in str(result.exception)
+    assert "--start, --end and --every are for videos" in str(result.exception)
 
 
 def test_the_video_itself_is_not_overwritten(walking, nano, tmp_path):
@@ -355,11 +472,30 @@ def test_the_video_itself_is_not_overwritten(walking, nano, tmp_path):
     assert copy.read_bytes() == walking.read_bytes()
 
 
+def test_predict_takes_a_folder_as_a_video(walking, tmp_path):
+    frames = tmp_path / "frames"
+    with VideoReader(walking) as reader:
+        for frame in reader:
+            write_image(frames / f"{frame.number}.png", frame.image)
+    out = tmp_path / "out"
+    arguments = ["predict", str(frames), "--fps", "10", "--every", "4", "--out", str(out)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "12 frames, 1 person" in result.output
+    assert "found by hrnet_w32_small_person" in result.output
+    about, *lines = [json.loads(line) for line in (out / "frames.jsonl").read_text().splitlines()]
+    assert about["video"] == {"source": str(frames)}
+    assert [len(line["people"]) for line in lines] == [1] * 12
+    with VideoReader(out / "frames.mp4") as drawn:
+        assert [frame.time for frame in drawn] == pytest.approx(np.arange(12) / 10, abs=1e-3)
+
+
 @pytest.mark.slow
 def test_what_a_kill_leaves_can_be_played_and_read(walking, tmp_path):
     film(tmp_path / "long.mp4", greys=[i % 200 for i in range(3000)], height=96, width=96)
     out = tmp_path / "out"
     command = [Path(sys.executable).parent / "hrnet", "predict", tmp_path / "long.mp4"]
+    command += ["--detector", "whole"]
     process = subprocess.Popen(
         [*command, "--out", out],
         stderr=subprocess.PIPE,
@@ -381,8 +517,7 @@ def test_what_a_kill_leaves_can_be_played_and_read(walking, tmp_path):
 
 
 def test_the_whole_picture_is_somebody_in_videos_too(tmp_path):
-    """Without a detector; nothing is lost but the numbers of frames without anybody."""
     file = film(tmp_path / "a.mp4", height=96, width=96)
-    results = list(hrnet.PoseEstimator().stream_video(file))
+    results = list(hrnet.PoseEstimator(detector="whole").stream_video(file))
     assert [len(result.poses) for result in results] == [1] * 4
     assert results[0].poses.box_source == "whole"

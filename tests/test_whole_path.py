@@ -21,6 +21,8 @@ from hrnet.zoo.build import build_model, save_model
 from hrnet.zoo.card import CodecCard, NetworkCard
 from real_data import real_data
 
+pytestmark = pytest.mark.usefixtures("whole_pictures")
+
 GOLDEN = np.load(FILE)
 OPENCV = f"opencv{cv2.__version__.split('.')[0]}"
 BOXES = GOLDEN["boxes"]

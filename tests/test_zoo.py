@@ -301,13 +301,10 @@ def test_no_name_is_not_the_packaged_model(weights_file):
         find_weights("")
 
 
-def test_what_runs_a_file_goes_by_its_ending():
-    assert find_model().runtime == "torch"
-    for name, runtime in (("x.onnx", "onnxruntime"), ("y/x.xml", "openvino")):
-        with pytest.raises(ConfigError, match=f"{name} cannot run in {runtime}; there is only"):
+def test_an_exported_file_has_no_weights_to_load():
+    for name in ("x.onnx", "y/x.xml"):
+        with pytest.raises(ConfigError, match=f"{name} is an exported file"):
             find_model(name)
-    with pytest.raises(ConfigError, match="cannot run in tensorrt"):
-        find_model(runtime="tensorrt")
 
 
 def test_a_published_file_name_belongs_to_one_model():

@@ -96,7 +96,7 @@ class DetectionModel(nn.Module):
         score = outputs[:, 0].sigmoid()
         # A place is a peak where none of its neighbours has more.
         peak = score * (F.max_pool2d(score[:, None], 3, stride=1, padding=1)[:, 0] == score)
-        best, place = peak.flatten(1).topk(min(MOST, peak[0].numel()))
+        best, place = peak.flatten(1).topk(min(MOST, peak.shape[1] * peak.shape[2]))
         boxes = boxes_of(outputs).flatten(1, 2)
         found = boxes.gather(1, place[..., None].expand(-1, -1, 4))
         return torch.cat([found, best[..., None]], dim=2)

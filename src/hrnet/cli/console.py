@@ -1,5 +1,6 @@
 """What commands have in common: where they print, a bar, and how they end when interrupted."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,6 +16,16 @@ def console(*, errors: bool = False) -> "Console":
     from rich.console import Console
 
     return Console(stderr=errors, soft_wrap=True, highlight=False, markup=False)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """In the block a SIGTERM is as Ctrl-C, a KeyboardInterrupt."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -149,7 +149,7 @@ def evaluate(
                 data,
                 images=images,
                 boxes=boxes,
-                detector=None if detector is None else find_detector(detector),
+                detector=None if detector is None else find_detector(detector, device),
                 ignore=ignore,
                 protocol=protocol.value,
                 orient=orient.value,

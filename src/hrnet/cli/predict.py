@@ -1,7 +1,7 @@
 """`hrnet predict`: pictures and videos in; annotated copies, JSON and tables out."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 from pathlib import Path
@@ -10,18 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hrnet.cli.console import INTERRUPTED, console
+from hrnet.cli.console import INTERRUPTED, console, stoppable
 
 if TYPE_CHECKING:
-    from hrnet.images.sources import Source
     from hrnet.predicting.estimator import PoseEstimator
     from hrnet.predicting.folder import Done
+    from hrnet.predicting.picture import FrameResult
+    from hrnet.video.reading import Frames
 
-
-AS_ONE = (
-    "Each {} was taken as one person. For several people, give a detector, such as --detector "
-    "yolox_nano, or their boxes with --boxes."
-)
+AS_ONE = "Each {} was taken as one, as {} has no points of people; say where they are with --boxes."
 
 
 def predict(
@@ -29,7 +26,7 @@ def predict(
         list[str],
         typer.Argument(
             help="Pictures, videos, folders, glob patterns (** goes down), URLs, '@FILE' (a list, "
-            "one a line), '-' (standard input), or 'sample'."
+            "one a line), '-' (standard input), 'sample', or 'webcam'."
         ),
     ],
     model: Annotated[
@@ -60,10 +57,11 @@ def predict(
     detector: Annotated[
         str,
         typer.Option(
-            help="What finds the people: whole (each picture is one person), yolox_nano, or an "
-            "ONNX file of YOLOX's."
+            help="What finds the people: auto (the detector in the package), whole (each picture "
+            "is one person), yolox_nano to yolox_x, or a file: ONNX of YOLOX's, or weights of a "
+            "detector trained with hrnet."
         ),
-    ] = "whole",
+    ] = "auto",
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("predictions"),
     save: Annotated[
         str,
@@ -86,6 +84,17 @@ def predict(
     end: Annotated[
         float | None, typer.Option(help="Of videos, the second to end with. [default: the last]")
     ] = None,
+    every: Annotated[
+        int,
+        typer.Option(
+            help="Of videos, look for people in every so many frames; in between their boxes move "
+            "on."
+        ),
+    ] = 1,
+    fps: Annotated[
+        float | None,
+        typer.Option(help="Take the pictures of a folder as frames of a video, so many a second."),
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print one JSON line a picture, nothing else.")
     ] = False,
@@ -99,37 +108,47 @@ def predict(
     For every picture, an annotated copy and a JSON file appear in the folder OUT; for every video,
     an annotated copy and a file with a JSON line a frame.
     """
-    import signal
-
     from rich.progress import Progress
 
     from hrnet.detection.boxes_file import BoxesFile, category_ids, image_ids
     from hrnet.detection.coco_detections import passed_over_in_words
+    from hrnet.detection.find import AUTO, WHOLE, auto_detector
     from hrnet.errors import ConfigError
     from hrnet.images.sources import find_sources
     from hrnet.predicting.estimator import PoseEstimator
     from hrnet.predicting.folder import predict_folder
     from hrnet.predicting.outputs import Outputs, parse_kinds
+    from hrnet.video.reading import is_video
 
     if not isfinite(threshold):
         raise ConfigError(f"--threshold is {threshold}; it must be a number such as 0.2")
-    if boxes is not None and detector != "whole":
+    if boxes is not None and detector != AUTO:
         raise ConfigError("--boxes say where the people are; leave out --detector")
+    if every < 1:
+        raise ConfigError(f"--every is {every}; it must be at least 1")
     kinds = parse_kinds(save)
-    found = find_sources(sources, recursive=recursive, skip=out)
-    videos = [source for source in found if _is_video(source)]
-    if not videos and (start or end is not None):
-        raise ConfigError("--start and --end are for videos; there are none")
+    sources = [own for source in sources for own in _listed(source)]
+    videos = sources if fps is not None else [source for source in sources if is_video(source)]
+    if not videos and (start or end is not None or every != 1):
+        raise ConfigError("--start, --end and --every are for videos; there are none")
+    if videos and len(videos) < len(sources):
+        raise ConfigError("there are pictures and videos; give them one after the other")
+    if videos and (boxes is not None or annotations is not None or resume):
+        raise ConfigError("videos go without --boxes, --annotations and --resume")
+    found = [] if videos else find_sources(sources, recursive=recursive, skip=out)
+    estimator = PoseEstimator(
+        model, weights=weights, device=device, flip_test=flip_test, detector=detector
+    )
+    if detector == AUTO and boxes is None:
+        detector = auto_detector(estimator.card.skeleton)
+        as_one = detector == WHOLE and not estimator.card.skeleton.of_people and not quiet
+    else:
+        as_one = False
     if videos:
-        if len(videos) < len(found):
-            raise ConfigError("there are pictures and videos; give them one after the other")
-        if boxes is not None or annotations is not None or resume:
-            raise ConfigError("videos go without --boxes, --annotations and --resume")
-        estimator = PoseEstimator(
-            model, weights=weights, device=device, flip_test=flip_test, detector=detector
-        )
-        limits = {"start": start, "end": inf if end is None else end}
-        _predict_videos(estimator, videos, out, kinds, threshold=threshold, quiet=quiet, **limits)
+        how = {"start": start, "end": inf if end is None else end, "threshold": threshold}
+        _predict_videos(estimator, videos, out, kinds, quiet=quiet, fps=fps, every=every, **how)
+        if as_one:
+            console().print(AS_ONE.format("frame", estimator.card.name))
         return
     identities = [source.identity for source in found]
     ids = image_ids(identities, annotations)
@@ -137,9 +156,6 @@ def predict(
     if boxes is not None:
         categories = None if annotations is None else category_ids(annotations)
         given = BoxesFile(boxes, identities, ids, categories)
-    estimator = PoseEstimator(
-        model, weights=weights, device=device, flip_test=flip_test, detector=detector
-    )
     outputs = Outputs(
         out,
         kinds,
@@ -166,9 +182,8 @@ def predict(
     if given is not None and given.passed_over:
         errors.print(f"{boxes}: passed over {passed_over_in_words(given.passed_over)}")
     count = _Count()
-    at_kill = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
-        with Progress(console=errors, disable=hidden, transient=True) as progress:
+        with stoppable(), Progress(console=errors, disable=hidden, transient=True) as progress:
             task = progress.add_task("predicting", total=len(found))
             for done in predict_folder(
                 estimator, found, outputs, boxes=given, annotations=annotations
@@ -185,90 +200,104 @@ def predict(
         so_far = f"{_plural(written, 'picture', 'pictures')} of {len(found)} are done"
         errors.print(f"interrupted; {so_far}; to go on, repeat the command with --resume")
         raise typer.Exit(INTERRUPTED) from None
-    finally:
-        signal.signal(signal.SIGTERM, at_kill)
     if not quiet:
-        summary = count.summary(out)
-        if given is None and detector == "whole" and count.done:
-            summary += "\n" + AS_ONE.format("picture")
-        console().print(summary)
+        console().print(count.summary(out, None if boxes is not None else detector))
+        if as_one and count.done:
+            console().print(AS_ONE.format("picture", estimator.card.name))
     if count.failed:
         raise typer.Exit(1 if count.done or count.earlier else 2)
 
 
-def _is_video(source: "Source") -> bool:
-    from hrnet.video.reading import SUFFIXES
-
-    return isinstance(source.place, Path) and source.place.suffix.lower() in SUFFIXES
-
-
 def _predict_videos(
     estimator: "PoseEstimator",
-    videos: "list[Source]",
+    videos: Sequence[str],
     out: Path,
     kinds: frozenset[str],
     *,
     quiet: bool,
+    fps: float | None,
+    every: int,
     **settings: float,
 ) -> None:
     """One after the other; an error of one is said, and the others go on."""
-    import signal
-
-    from rich.progress import Progress
-
-    from hrnet.detection.find import WHOLE
     from hrnet.errors import HRNetError
     from hrnet.predicting.outputs import output_names
     from hrnet.predicting.videos import predict_video
+    from hrnet.video.reading import open_frames
 
     errors = console(errors=True)
     failed = 0
-    at_kill = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    names = output_names([_video_name(source) for source in videos])
     try:
-        for source, name in zip(videos, output_names([s.name for s in videos]), strict=True):
-            begun = perf_counter()
-            frames, people = 0, set[int]()
-            broken: list[int] = []
-            hidden = quiet or not errors.is_terminal
-            with Progress(console=errors, disable=hidden, transient=True) as progress:
-                task = progress.add_task(source.name, total=None)
-                try:
-                    for result, reader in predict_video(
-                        estimator, Path(source.place), out / name, kinds, **settings
-                    ):
-                        frames, broken = frames + 1, reader.broken
-                        assert result.poses.track_ids is not None
-                        people.update(result.poses.track_ids.tolist())
-                        speed = frames / (perf_counter() - begun)
-                        described = f"{source.name}, {speed:.1f} frames a second"
-                        progress.update(
-                            task,
-                            completed=result.number,
-                            total=reader.frames,
-                            description=described,
-                        )
-                except HRNetError as error:
-                    failed += 1
-                    errors.print(f"error: {error}")
-                    continue
-            if broken:
-                errors.print(f"{source}: {len(broken)} frames could not be read, {broken[0]} first")
-            if not quiet:
-                speed = frames / (perf_counter() - begun)
-                console().print(
-                    f"{source}: {_plural(frames, 'frame', 'frames')}, "
-                    f"{_plural(len(people), 'person', 'people')}, {speed:.1f} frames a second; "
-                    f"results are in {out}/"
+        for source, name in zip(videos, names, strict=True):
+            try:
+                frames = open_frames(source, fps=fps)
+                results = predict_video(
+                    estimator, frames, out / name, kinds, every=every, **settings
                 )
-        if not quiet and estimator.detector.name == WHOLE:
-            console().print(AS_ONE.format("frame"))
+                with stoppable():
+                    summary = _follow(results, frames, hidden=quiet or not errors.is_terminal)
+            except HRNetError as error:
+                failed += 1
+                errors.print(f"error: {error}")
+                continue
+            if frames.broken:
+                errors.print(
+                    f"{source}: {len(frames.broken)} frames could not be read, "
+                    f"{frames.broken[0]} first"
+                )
+            if not quiet:
+                found_by = _found_by(estimator.detector.name)
+                console().print(f"{source}: {summary}, {found_by}; results are in {out}/")
     except KeyboardInterrupt:
         errors.print(f"interrupted; what is done so far is in {out}/")
         raise typer.Exit(INTERRUPTED) from None
-    finally:
-        signal.signal(signal.SIGTERM, at_kill)
     if failed:
         raise typer.Exit(2 if failed == len(videos) else 1)
+
+
+def _follow(results: "Iterator[FrameResult]", frames: "Frames", *, hidden: bool) -> str:
+    """See a video through, with a bar; what to say of it."""
+    from rich.progress import Progress
+
+    begun = perf_counter()
+    done, people = 0, set[int]()
+    speed = ""
+    with Progress(console=console(errors=True), disable=hidden, transient=True) as progress:
+        task = progress.add_task(frames.source, total=None)
+        for result in results:
+            done += 1
+            assert result.poses.track_ids is not None
+            people.update(result.poses.track_ids.tolist())
+            speed = f"{done / (perf_counter() - begun):.1f} frames a second"
+            said = f"{frames.source}, {speed}"
+            progress.update(task, completed=result.number, total=frames.frames, description=said)
+    counts = _plural(done, "frame", "frames"), _plural(len(people), "person", "people")
+    return ", ".join([*counts, speed])
+
+
+def _listed(source: str) -> list[str]:
+    """What a list of videos names; any other source as it is."""
+    from hrnet.images.sources import find_sources
+    from hrnet.video.reading import is_video
+
+    if not source.startswith("@") or not Path(source[1:]).is_file() or Path(source).exists():
+        return [source]
+    named = [str(own.place) for own in find_sources([source])]
+    return named if all(map(is_video, named)) else [source]
+
+
+def _found_by(detector: str) -> str:
+    return "each taken whole" if detector == "whole" else f"found by {detector}"
+
+
+def _video_name(source: str) -> str:
+    """What the results of a video are called, but for their endings."""
+    from hrnet.images.sources import url_name
+
+    if Path(source).exists():
+        return Path(source).resolve().name
+    return url_name(source) if "://" in source else source.replace(":", "_")
 
 
 @dataclass
@@ -289,9 +318,12 @@ class _Count:
             self.done += 1
             self.people += len(done.answer["people"])
 
-    def summary(self, out: Path) -> str:
+    def summary(self, out: Path, detector: str | None) -> str:
+        """With the name of what found the people, if anything did."""
         people, pictures = (self.people, "person", "people"), (self.done, "picture", "pictures")
         parts = [f"{_plural(*people)} in {_plural(*pictures)}"]
+        if detector is not None:
+            parts[0] += f", {_found_by(detector)}"
         if self.earlier:
             parts.append(f"{_plural(self.earlier, 'picture was', 'pictures were')} done before")
         if self.failed:

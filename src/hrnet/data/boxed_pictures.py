@@ -76,6 +76,10 @@ def read_boxed_pictures(
     try:
         located = locate_pictures(file, content["images"], images)
         number = {picture["id"]: i for i, picture in enumerate(located.images)}
+        if len(number) < len(located.images):
+            raise ValueError("two pictures have the same id")
+        if not number:
+            raise ValueError("there are no pictures")
         people = {c["id"] for c in content["categories"] if c.get("name") == "person"}
         boxes: list[list[list[float]]] = [[] for _ in number]
         ignored: list[list[list[float]]] = [[] for _ in number]
@@ -108,13 +112,14 @@ def read_boxed_pictures(
 
 
 def add_others(
-    pictures: BoxedPictures, detected: Sequence[Float]
+    pictures: BoxedPictures, detected: Sequence[Float], *, sure: float = SURE
 ) -> tuple[BoxedPictures, dict[str, int]]:
     """People whom the labels leave out, from a detector's boxes: those that it is sure of become
     labels, and others regions to ignore.
 
     Args:
         detected: of each picture (D, 5) boxes with scores.
+        sure: the score from where one is a label; infinite for none.
 
     Returns:
         The pictures, and how many people were put in and regions ignored.
@@ -123,7 +128,7 @@ def add_others(
     counts = {"people put in": 0, "regions ignored": 0}
     for own, passed, found in zip(pictures.boxes, pictures.ignored, detected, strict=True):
         likeness = _likeness(found, own).max(axis=1, initial=0.0)
-        is_other = (likeness < OTHER) & (found[:, 4] >= SURE)
+        is_other = (likeness < OTHER) & (found[:, 4] >= sure)
         unsure = (likeness < SAME) & ~is_other
         boxes.append(np.concatenate([own, found[is_other, :4]]))
         ignored.append(np.concatenate([passed, found[unsure, :4]]))

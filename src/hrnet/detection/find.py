@@ -1,17 +1,25 @@
 """Which detector is meant, by a name or a file."""
 
+import os
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from hrnet.detection.card import DetectorCard
 from hrnet.detection.detector import Detector, WholePicture
-from hrnet.detection.hrnet_detector import load_detector
+from hrnet.detection.hrnet_detector import HRNetDetector, load_detector
+from hrnet.detection.yolox import Yolox
 from hrnet.errors import ConfigError
+from hrnet.runtime.onnx_session import OnnxSession
+from hrnet.skeletons import Skeleton
 from hrnet.tables import nearest_names, read_table, validate
-from hrnet.zoo.card import WeightsCard
+from hrnet.zoo.card import DETECTOR_KEY, WeightsCard, card_in
 from hrnet.zoo.sources import fetch_weights, named_file
 
 WHOLE = "whole"
+AUTO = "auto"
+PACKAGED = "hrnet_w32_small_person"
+VARIABLE = "HRNET_DETECTOR"  # of the environment: what AUTO is instead of PACKAGED
 
 
 class _Card(WeightsCard):
@@ -24,21 +32,41 @@ def list_detectors() -> list[str]:
     return [WHOLE, *_cards()]
 
 
-def find_detector(name: str | Path) -> Detector:
+def auto_detector(skeleton: Skeleton) -> str:
+    """What AUTO is: for people's joints what the environment variable HRNET_DETECTOR names, or the
+    detector in the package; for other points "whole"."""
+    return os.environ.get(VARIABLE) or PACKAGED if skeleton.of_people else WHOLE
+
+
+def find_detector(name: str | Path, device: str = "auto") -> Detector:
     """A detector, ready.
 
     Args:
-        name: one of `list_detectors()`; an ONNX file of YOLOX's, or a weights file of a detector
-            trained with this package, by its path or by a URL that ends with #sha256=...
+        name: one of `list_detectors()`; an ONNX file of YOLOX's; or a detector of this package, its
+            weights file or what `hrnet export` made of it; by the path, or by a URL that ends with
+            #sha256=...
+        device: "auto", or PyTorch's name; YOLOX runs on the processor.
 
     Raises:
         ConfigError: there is no such detector, or ONNX Runtime is not installed.
         WeightsError: the file is missing, or no such network.
         DownloadError: it cannot be fetched.
     """
-    name = str(name)
-    if name == WHOLE:
+    if str(name) == WHOLE:
         return WholePicture()
+    file = detector_file(name)
+    if file.suffix == ".safetensors":
+        return load_detector(file, device)
+    session = OnnxSession(file)
+    own = card_in(DetectorCard, DETECTOR_KEY, session.metadata, file)
+    if own is not None:
+        return HRNetDetector(own, session)
+    return Yolox(session, file, str(name) if str(name) in _cards() else file.stem)
+
+
+def detector_file(name: str | Path) -> Path:
+    """The file that a detector's name stands for, fetched where need be; see `find_detector`."""
+    name = PACKAGED if str(name) == AUTO else str(name)
     card = _cards().get(name)
     # A path is taken as such, and a URL's file is fetched into the cache.
     file = fetch_weights(card) if card is not None else named_file(name, (".onnx", ".safetensors"))
@@ -48,11 +76,7 @@ def find_detector(name: str | Path) -> Detector:
             f"there is no detector {name!r}{known}; give a name, an ONNX file or a detector's "
             "weights file"
         )
-    if file.suffix == ".safetensors":
-        return load_detector(file)
-    from hrnet.detection.yolox import Yolox  # with ONNX Runtime, only where it is used
-
-    return Yolox(file, file.stem if card is None else name)
+    return file
 
 
 @cache

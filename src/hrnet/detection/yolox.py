@@ -29,26 +29,32 @@ class Yolox:
     of the strides 8, 16 and 32, the size as a logarithm: relative ones are small numbers.
 
     Args:
-        file: the network as ONNX; of 80 classes, the first is people, or of one.
+        session: the network; of 80 classes, the first is people, or of one.
+        file: what it is from.
         name: what results call it.
         threshold: of the score, both probabilities' product.
         overlap: intersection over union above which the box with the lower score goes.
 
     Raises:
-        ConfigError: ONNX Runtime is not installed.
-        WeightsError: the file is missing, or no such network.
+        WeightsError: it is no such network.
     """
 
     padding: float | None = None
     batch_size = 1
 
     def __init__(
-        self, file: Path, name: str, *, threshold: float = 0.3, overlap: float = 0.6
+        self,
+        session: OnnxSession,
+        file: Path,
+        name: str,
+        *,
+        threshold: float = 0.3,
+        overlap: float = 0.6,
     ) -> None:
         self.name = name
         self.threshold = threshold
         self.overlap = overlap
-        self.session = OnnxSession(file)
+        self.session = session
         shape = self.session.shapes[0]
         if len(self.session.shapes) != 1 or len(shape) != 4 or shape[1] != 3 or None in shape[2:]:
             raise WeightsError(

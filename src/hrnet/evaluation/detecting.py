@@ -71,6 +71,44 @@ def box_figures(
         found: of every picture, with scores in a fifth column.
         ignored: of pictures, people whom the file does not list.
     """
+    people, passed = _truth(annotations, found, ignored)
+    figures = _coco_figures(people, passed, found)
+    heights: list[Float] = []
+    hits: list[NDArray[np.bool_]] = []
+    false = 0
+    for number, boxes in found.items():
+        hit, right = _matched(people[number], boxes)
+        heights.append(people[number][:, 3] - people[number][:, 1])
+        hits.append(hit)
+        false += int((~right & ~_lies_on(boxes, passed[number])).sum())
+    height, hit = np.concatenate(heights), np.concatenate(hits)
+    figures["recall"] = float(hit.mean()) if len(hit) else np.nan
+    for name, (low, high) in SIZES.items():
+        of_size = (height > low) & (height <= high)
+        figures[f"recall, {name}"] = float(hit[of_size].mean()) if of_size.any() else np.nan
+    figures["false boxes"] = false / len(found)
+    return figures
+
+
+def without_ignored(
+    annotations: list[dict[str, Any]], found: Boxes, ignored: Boxes
+) -> dict[int, Float]:
+    """The boxes but for those that are nobody's who is listed and lie on one that is ignored, see
+    `box_figures`. Those in crowds stay: COCO's evaluation of poses has its own rule for them."""
+    people, _ = _truth(annotations, found, ignored)
+    nobody = np.empty((0, 4))
+    return {
+        number: boxes[
+            _matched(people[number], boxes)[1] | ~_lies_on(boxes, ignored.get(number, nobody))
+        ]
+        for number, boxes in found.items()
+    }
+
+
+def _truth(
+    annotations: list[dict[str, Any]], found: Boxes, ignored: Boxes
+) -> tuple[dict[int, Float], dict[int, Float]]:
+    """Of every picture, people's boxes, and the boxes on which one is neither right nor wrong."""
     people: dict[int, Float] = {}
     passed: dict[int, Float] = {}
     for number in found:
@@ -80,24 +118,14 @@ def box_figures(
         crowd = np.array([bool(a.get("iscrowd")) for a in own], bool)
         people[number] = boxes[~crowd]
         passed[number] = np.concatenate([boxes[crowd], ignored.get(number, boxes[:0])[:, :4]])
-    figures = _coco_figures(people, passed, found)
-    heights: list[Float] = []
-    hits: list[NDArray[np.bool_]] = []
-    false = 0
-    for number, boxes in found.items():
-        hit, right = _matched(people[number], boxes)
-        heights.append(people[number][:, 3] - people[number][:, 1])
-        hits.append(hit)
-        rest = boxes[~right, :4]
-        shares = shared_areas(rest, passed[number]) / box_areas(rest)[:, None]
-        false += int((~(shares >= FOUND).any(axis=1)).sum())
-    height, hit = np.concatenate(heights), np.concatenate(hits)
-    figures["recall"] = float(hit.mean()) if len(hit) else np.nan
-    for name, (low, high) in SIZES.items():
-        of_size = (height > low) & (height <= high)
-        figures[f"recall, {name}"] = float(hit[of_size].mean()) if of_size.any() else np.nan
-    figures["false boxes"] = false / len(found)
-    return figures
+    return people, passed
+
+
+def _lies_on(boxes: Float, others: Float) -> NDArray[np.bool_]:
+    """(P,) whether at least half of a box lies on one of others."""
+    return np.asarray(
+        (shared_areas(boxes, others) >= FOUND * box_areas(boxes)[:, None]).any(axis=1)
+    )
 
 
 def _matched(people: Float, boxes: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

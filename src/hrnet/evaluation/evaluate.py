@@ -18,7 +18,7 @@ from hrnet.data.reading import read_people
 from hrnet.detection.detector import Detector
 from hrnet.errors import DataError
 from hrnet.evaluation.calibrating import judge, measured_reliability
-from hrnet.evaluation.detecting import box_figures, detect, read_ignored
+from hrnet.evaluation.detecting import box_figures, detect, read_ignored, without_ignored
 from hrnet.evaluation.distances import box_lengths, epe, nme
 from hrnet.evaluation.figures import JointFigures
 from hrnet.evaluation.oks import crowdpose_ap, oks_ap, oks_ap_by_joint, wholebody_ap
@@ -98,7 +98,7 @@ def evaluate(
         boxes: "gt" for the annotations' own, true boxes, or a COCO detections file.
         detector: finds the boxes instead, in all pictures.
         ignore: COCO detections file of people whom the annotation file does not list: a box on one
-            of them is neither right nor wrong.
+            of them, and the pose found there, is neither right nor wrong.
         protocol: whose conventions to follow where the public programs differ: in how boxes are
             clipped to their pictures, in what MPII's PCKh@0.1 is, and in what the area of somebody
             found is, by which AP(M) and AP(L) count (the joints' extent, or the box's).
@@ -123,7 +123,8 @@ def evaluate(
         annotations = read_json(Path(file), "annotation file")["annotations"]
         ignored = {} if ignore is None else read_ignored(ignore)
         of_boxes = box_figures(annotations, detected, ignored)
-        with_people = {number: own for number, own in detected.items() if len(own)}
+        judged = without_ignored(annotations, detected, ignored)
+        with_people = {number: own for number, own in judged.items() if len(own)}
         if not with_people:
             raise DataError(f"{source} finds nobody in the {len(pictures)} pictures of {file}")
         predictions = predict_boxes(estimator, with_people, pictures, progress, orient=orient)

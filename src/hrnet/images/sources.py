@@ -86,7 +86,7 @@ def _find(text: str, recursive: bool, skip: Path | None) -> list[Source]:
     if text == STDIN:
         return [Source(STDIN, "stdin")]
     if is_url(text):
-        return [Source(text, _url_name(text))]
+        return [Source(text, url_name(text))]
     if path.is_dir():
         return _in_folder(path, recursive, skip)
     if path.exists():
@@ -94,7 +94,7 @@ def _find(text: str, recursive: bool, skip: Path | None) -> list[Source]:
     if text.startswith("@"):
         return _listed(Path(text[1:]))
     if text == "sample":
-        sample = Path(str(files("hrnet") / "samples" / "jumping.jpg"))
+        sample = Path(str(files("hrnet") / "samples" / "group.jpg"))
         return [Source(sample, sample.name)]
     if glob.has_magic(text):
         return _matching(path, skip)
@@ -153,7 +153,7 @@ def _listed(file: Path) -> list[Source]:
     except ValueError:  # several of Windows' drives
         base = ""
     return [
-        Source(line, _url_name(line))
+        Source(line, url_name(line))
         if is_url(line)
         else Source(
             Path(line),
@@ -182,6 +182,7 @@ def _looks_like_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
-def _url_name(url: str) -> str:
+def url_name(url: str) -> str:
+    """A file name for what is at a URL: its last part."""
     name = posixpath.basename(unquote(urlsplit(url).path).rstrip("/"))
     return re.sub(r'[\\:*?"<>|\x00-\x1f]', "_", name).lstrip(".")[-100:] or "picture"

@@ -4,10 +4,11 @@ import math
 import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import chain, takewhile
+from functools import cached_property
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -17,20 +18,22 @@ from numpy.typing import ArrayLike, NDArray
 from hrnet.calibration import evidence
 from hrnet.detection.boxes import check_boxes
 from hrnet.detection.detector import Detector
-from hrnet.detection.find import WHOLE, find_detector
+from hrnet.detection.find import AUTO, auto_detector, find_detector
 from hrnet.errors import BoxError, ConfigError, HRNetError, ImageError
 from hrnet.geometry import Float, crop_matrices, crop_regions, invert, transform_points, warp
 from hrnet.images import Image, ImageSource, is_url
 from hrnet.predicting.ahead import run_ahead
+from hrnet.predicting.between import boxes_between
 from hrnet.predicting.picture import FrameResult, Picture, PictureResult
 from hrnet.result import Poses
 from hrnet.runtime.runner import load_runner
 from hrnet.similarity import AREA_OF_BOX, oks_nms, sigmas_of
-from hrnet.video.reading import Frame, VideoReader
+from hrnet.video.reading import Frame, Frames, open_frames
 from hrnet.video.smoothing import Smoother
 from hrnet.video.tracking import Tracker
 
 Boxes = ArrayLike | None
+GIVEN = "given"  # the source of boxes that the caller has
 MAX_READERS = 8  # threads that read pictures
 # Bytes of pictures read ahead and not yet cropped, and of arrays that wait for a batch: four large
 # photographs, or a second of video.
@@ -48,16 +51,18 @@ class PoseEstimator:
 
     Args:
         model: name of a model (`hrnet.list_models()`); a weights file that carries its card, or a
-            published one under its published name; "hf:owner/name"; or None for the model in the
-            package.
+            published one under its published name; an ONNX file that `hrnet export` wrote, which
+            runs without PyTorch; "hf:owner/name"; or None for the model in the package.
         weights: "default" for the model's own, fetched where need be; None for random ones; or a
             file, URL or "hf:owner/name" that fits the model.
         device: "auto", or PyTorch's name, such as "cpu" or "cuda:1".
         flip_test: average with the prediction for the mirrored picture: a little more accurate,
             half as fast.
         padding: factor on each box for what the network sees of it; None takes the model's own.
-        detector: what finds the people in pictures without boxes: "whole", each picture being one
-            person, or another of `hrnet.detection.find.find_detector`, by name, file or URL.
+        detector: what finds the people in pictures without boxes: "auto", the detector in the
+            package (or what the environment variable HRNET_DETECTOR names), and for other points
+            than people's "whole"; "whole", each picture being one person; or another of
+            `hrnet.detection.find.find_detector`, by name, file or URL.
         batch_size: crops that go through the network at once, in all calls of it together; None
             for what suits the device.
 
@@ -76,7 +81,7 @@ class PoseEstimator:
         device: str = "auto",
         flip_test: bool = False,
         padding: float | None = None,
-        detector: str | Path = WHOLE,
+        detector: str | Path = AUTO,
         batch_size: int | None = None,
     ) -> None:
         if batch_size is not None and batch_size < 1:
@@ -85,10 +90,20 @@ class PoseEstimator:
             raise ConfigError(f"padding is {padding}; it must be positive, such as 1.25")
         self.runner = load_runner(model, weights=weights, device=device, flip_test=flip_test)
         self.card = self.runner.card
-        self.flip_test = flip_test
+        self.flip_test = self.runner.flip_test
         self.padding = self.card.padding if padding is None else padding
         self.batch_size = self.runner.session.batch_size if batch_size is None else batch_size
-        self.detector: Detector = find_detector(detector)
+        self._detector, self._device = detector, device
+        if detector != AUTO:  # else it is loaded for the first picture without boxes
+            self.detector  # noqa: B018
+
+    @cached_property
+    def detector(self) -> Detector:
+        """What finds the people in pictures without boxes."""
+        name = self._detector
+        return find_detector(
+            auto_detector(self.card.skeleton) if name == AUTO else name, self._device
+        )
 
     @overload
     def __call__(
@@ -109,8 +124,7 @@ class PoseEstimator:
             source: path, encoded bytes, PIL image, or array (H, W, 3) uint8; or a list of such.
             boxes: (P, 4) x1, y1, x2, y2 in pixels, the people's own edges without padding, or
                 (P, 5) with a score from 0 to 1; for a list of pictures a list of those. Without
-                boxes the detector finds them; by default the whole picture is taken as one person,
-                as it is, without padding.
+                boxes the detector finds them.
             color: order of an array's channels; "bgr" for what OpenCV reads.
 
         Raises:
@@ -151,6 +165,12 @@ class PoseEstimator:
         Yields:
             For each picture its result: what is wrong with one of many stands in its place.
         """
+        return self._stream(pictures, keep_pixels, every=1)
+
+    def _stream(
+        self, pictures: Iterable[Picture], keep_pixels: bool, every: int
+    ) -> Generator[PictureResult]:
+        """`stream`; people are looked for in every so many pictures of one video."""
         threads = min(MAX_READERS, os.cpu_count() or 1)
         readers = ThreadPoolExecutor(threads, "hrnet-read")
         session = self.runner.session
@@ -171,19 +191,23 @@ class PoseEstimator:
                 size=lambda seen: 0 if seen.image is None else seen.image.size,
                 most_size=MAX_HELD,
             )
+            head = list(islice(read, 2))
             waiting: deque[_Seen] = deque()
             # Calls at once share the batch, and so its memory.
             batch_size = math.ceil(self.batch_size / session.parallel)
-            batches = self._batches(self._detect(read, keep_pixels), waiting, batch_size)
-            first = next(batches)
-            if len(first) < batch_size:  # mostly the only one: with all the session's threads
-                yield from self._place(map(self._run, chain([first], batches)), waiting)
-            else:
-                with session.workers() as workers:
-                    points = run_ahead(
-                        workers, self._run, chain([first], batches), most=1 + session.parallel
-                    )
-                    yield from self._place(points, waiting)
+            with session.workers() as workers:
+                # A single picture, and a single batch, have all of the session's threads.
+                searching = len(head) == 2 and any(map(_is_missing, head))
+                seen = self._detect(
+                    chain(head, read), keep_pixels, workers if searching else None, every
+                )
+                batches = self._batches(seen, waiting, batch_size)
+                first = next(batches)
+                batches = chain([first], batches)
+                points: Iterable[NDArray[np.float32]] = map(self._run, batches)
+                if len(first) == batch_size:
+                    points = run_ahead(workers, self._run, batches, most=1 + session.parallel)
+                yield from self._place(points, waiting)
             if failures:  # after the results before it
                 raise failures[0]
         finally:
@@ -191,33 +215,39 @@ class PoseEstimator:
 
     def stream_video(
         self,
-        video: str | Path | VideoReader,
+        video: str | Path | Frames,
         *,
         start: float = 0.0,
         end: float = math.inf,
+        every: int = 1,
         smooth: bool = True,
     ) -> Generator[FrameResult]:
         """The poses in the frames of a video, in order, with the same track id for the same person.
 
         Args:
-            video: a file, or what FFmpeg opens (a URL, a stream).
+            video: a file, what FFmpeg opens (a URL, a stream), "webcam", or
+                `hrnet.video.reading.open_frames` of a folder of frames.
             start, end: seconds; frames before and after are passed over.
+            every: look for people in every so many frames only; in between their boxes move along
+                straight lines, see `hrnet.predicting.between`. Poses are of every frame.
             smooth: let joints shake less, see `hrnet.video.smoothing`.
 
         Yields:
             For each frame that can be read its result. Closing the iterator closes the video.
 
         Raises:
-            ConfigError: PyAV is not installed.
+            ConfigError: PyAV is not installed, or `every` is less than 1.
             ImageError: there is no such video, or no frame of it can be read, or is meant.
         """
-        reader = video if isinstance(video, VideoReader) else VideoReader(video)
+        if every < 1:
+            raise ConfigError(f"every is {every}; it must be at least 1")
+        reader = video if isinstance(video, Frames) else open_frames(video)
         tracker, smoother = Tracker(), Smoother()
         any_frame = False
         with reader:
             wanted = takewhile(lambda frame: frame.time <= end, reader)
             pictures = (Picture(f.image, key=f) for f in wanted if f.time >= start)
-            with closing(self.stream(pictures)) as results:
+            with closing(self._stream(pictures, False, every)) as results:
                 for result in results:
                     if result.error is not None:
                         raise result.error
@@ -237,37 +267,71 @@ class PoseEstimator:
             image, orientation = picture.read()
             seen = _Seen(picture, (image.shape[1], image.shape[0]), orientation, image)
             if picture.boxes is not None:
-                self._crop(seen, *check_boxes(picture.boxes, *seen.size), "given", keep_pixels)
+                boxes, scores = check_boxes(picture.boxes, *seen.size)
+                self._crop(seen, boxes, scores, GIVEN, keep_pixels, self.padding)
             return seen
         except HRNetError as error:
             return _Seen(picture, error=error)
 
-    def _detect(self, read: Iterable["_Seen"], keep_pixels: bool) -> Iterator["_Seen"]:
-        """The same with everybody's crops: a batch of pictures at a time goes to the detector."""
+    def _detect(
+        self, read: Iterable["_Seen"], keep_pixels: bool, workers: Executor | None, every: int
+    ) -> Iterator["_Seen"]:
+        """The same with everybody's crops. People are found by several workers, where there are
+        any, and in the last of `every` pictures; without boxes are the others then as well."""
+
+        def found(group: list[_Seen]) -> tuple[list[_Seen], list[_Seen], list[Float]]:
+            missing = [seen for seen in group if _is_missing(seen)]
+            images = [seen.image for seen in missing if seen.image is not None]
+            looked_at = images[-1:] if every > 1 else images
+            return group, missing, self.detector(looked_at) if looked_at else []
+
+        groups = self._groups(read, every)
+        results: Iterable[tuple[list[_Seen], list[_Seen], list[Float]]] = map(found, groups)
+        if workers is not None:
+            ahead = 1 + self.runner.session.parallel if every == 1 else 1
+            results = run_ahead(workers, found, groups, most=ahead)
+        before: Float | None = None
+        for group, missing, boxes in results:
+            if every > 1 and boxes:
+                before, boxes = boxes[-1], boxes_between(before, boxes[-1], len(missing))
+            for seen, own in zip(missing, boxes, strict=True):
+                name, padding = self.detector.name, self.detector.padding
+                padding = self.padding if padding is None else padding
+                self._crop(seen, own[:, :4], own[:, 4], name, keep_pixels, padding)
+            yield from group
+
+    def _groups(self, read: Iterable["_Seen"], every: int) -> Iterator[list["_Seen"]]:
+        """As many pictures as people are to be looked for at once, and those with boxes before; the
+        first one of a video alone."""
         group: list[_Seen] = []
+        missing = held = 0
+        is_first = True
         for seen in read:
             group.append(seen)
-            missing = [s for s in group if s.source is None and s.error is None]
-            if not missing or len(missing) == self.detector.batch_size:
-                yield from self._detected(group, missing, keep_pixels)
-                group = []
-        missing = [s for s in group if s.source is None and s.error is None]
-        yield from self._detected(group, missing, keep_pixels)
+            missing += _is_missing(seen)
+            # (It is loaded here, for the first picture that needs it, with all threads.)
+            most = self.detector.batch_size if missing else 0
+            if every > 1:
+                most = 1 if is_first else every
+            held += 0 if seen.image is None else seen.image.size
+            if missing >= most or not missing or held >= MAX_HELD:
+                yield group
+                group, missing, held, is_first = [], 0, 0, False
+        if group:
+            yield group
 
-    def _detected(
-        self, group: list["_Seen"], missing: list["_Seen"], keep_pixels: bool
-    ) -> list["_Seen"]:
-        images = [seen.image for seen in missing if seen.image is not None]
-        for seen, boxes in zip(missing, self.detector(images) if images else [], strict=True):
-            self._crop(seen, boxes[:, :4], boxes[:, 4], self.detector.name, keep_pixels)
-        return group
-
-    def _crop(self, seen: "_Seen", boxes: Float, scores: Float, source: str, keep: bool) -> None:
+    def _crop(
+        self,
+        seen: "_Seen",
+        boxes: Float,
+        scores: Float,
+        source: str,
+        keep: bool,
+        padding: float,
+    ) -> None:
         """Cut out the people; the picture itself is let go, unless it is to be kept and small, or
         would have to be downloaded again."""
-        size, padding = self.card.input_size, self.padding
-        if source == self.detector.name and self.detector.padding is not None:
-            padding = self.detector.padding
+        size = self.card.input_size
         regions = crop_regions(boxes, size, padding)
         seen.boxes, seen.scores, seen.source = boxes, scores, source
         seen.matrices = crop_matrices(*regions, size, unbiased=self.card.unbiased)
@@ -338,7 +402,7 @@ class PoseEstimator:
             else calibration.probability(known).astype(np.float32),
         )
         kept: Any = slice(None)
-        if seen.source == self.detector.name:  # who was found twice is one
+        if seen.source != GIVEN:  # who was found twice is one
             sigmas = sigmas_of(self.card.skeleton)
             kept = oks_nms(keypoints, poses.pose_scores, AREA_OF_BOX * box_areas, sigmas)
         return PictureResult(
@@ -367,3 +431,8 @@ class _Seen:
     scores: Float = field(default_factory=lambda: np.empty(0))
     matrices: Float = field(default_factory=lambda: np.empty((0, 2, 3)))
     crops: list[Image] = field(default_factory=list)
+
+
+def _is_missing(seen: _Seen) -> bool:
+    """Whether it is not known yet where the people are."""
+    return seen.source is None and seen.error is None

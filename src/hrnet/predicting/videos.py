@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -12,7 +13,7 @@ from hrnet.files import sha256_of
 from hrnet.predicting.estimator import PoseEstimator
 from hrnet.predicting.picture import FrameResult
 from hrnet.result import probability_columns, row_columns
-from hrnet.video.reading import Closing, VideoReader
+from hrnet.video.reading import Closing, Frames
 from hrnet.video.writing import VideoWriter
 
 KINDS = ("json", "csv", "image")
@@ -41,9 +42,8 @@ class VideoOutputs(Closing):
         self,
         base: Path,
         kinds: Collection[str],
-        video: Path,
+        frames: Frames,
         *,
-        rate: float,
         estimator: PoseEstimator,
         threshold: float,
     ) -> None:
@@ -58,17 +58,17 @@ class VideoOutputs(Closing):
             self._stack = opened
             if "image" in kinds:
                 file = Path(f"{base}.mp4")
-                if file.exists() and file.samefile(video):
+                if file.exists() and frames.file is not None and file.samefile(frames.file):
                     raise ConfigError(
-                        f"results would overwrite {video}; give another folder by --out"
+                        f"results would overwrite {frames.source}; give another folder by --out"
                     )
-                self._video = self._stack.enter_context(VideoWriter(file, rate, str(video)))
+                self._video = self._stack.enter_context(VideoWriter(file, frames.rate, frames.file))
             if "json" in kinds:
                 self._lines = self._open(f"{base}.jsonl")
                 self._write_line(
                     {
                         "schema": SCHEMA,
-                        "video": {"file": video.name, "sha256": sha256_of(video)},
+                        "video": _described(frames),
                         "model": {"name": estimator.card.name, "flip_test": estimator.flip_test},
                         "detector": estimator.detector.name,
                         "skeleton": estimator.card.skeleton.to_dict(),
@@ -109,37 +109,44 @@ class VideoOutputs(Closing):
         self._lines.write(json.dumps(content, allow_nan=False) + "\n")
 
 
+def _described(frames: Frames) -> dict[str, Any]:
+    """What a video is known by: a file by its content, another source by its name."""
+    if frames.file is None:
+        # Without names, passwords and keys.
+        return {"source": re.sub(r"(?<=//)[^/@]*@|\?.*", "", frames.source)}
+    return {"file": frames.file.name, "sha256": sha256_of(frames.file)}
+
+
 def predict_video(
     estimator: PoseEstimator,
-    video: Path,
+    frames: Frames,
     base: Path,
     kinds: Collection[str],
     *,
     threshold: float = 0.2,
     start: float = 0.0,
     end: float = float("inf"),
-) -> Iterator[tuple[FrameResult, VideoReader]]:
+    every: int = 1,
+) -> Iterator[FrameResult]:
     """Predict, draw and write a video, frame by frame.
 
     Args:
         base, kinds, threshold: see `VideoOutputs`.
-        start, end: seconds.
+        start, end, every: see `PoseEstimator.stream_video`.
 
     Yields:
-        Each frame when it is written, and the reader, which knows how many there are and which
-        could not be read.
+        Each frame when it is written.
 
     Raises:
         ConfigError, ImageError: see `VideoOutputs` and `PoseEstimator.stream_video`.
     """
-    reader = VideoReader(video)
-    results = estimator.stream_video(reader, start=start, end=end)
+    results = estimator.stream_video(frames, start=start, end=end, every=every)
+    estimator.detector  # noqa: B018 # loaded before earlier results are written over
     with (
+        frames,
         closing(results),
-        VideoOutputs(
-            base, kinds, video, rate=reader.rate, estimator=estimator, threshold=threshold
-        ) as outputs,
+        VideoOutputs(base, kinds, frames, estimator=estimator, threshold=threshold) as outputs,
     ):
         for result in results:
             outputs.write(result)
-            yield result, reader
+            yield result

@@ -18,6 +18,7 @@ class OnnxSession:
 
     Attributes:
         shapes: of the inputs; None where an axis may have any length.
+        metadata: what the file says of itself.
 
     Args:
         file: the network as ONNX.
@@ -40,6 +41,7 @@ class OnnxSession:
             raise ConfigError(f"{file.name} needs onnxruntime: pip install 'hrnet[onnx]'") from None
         if not file.is_file():
             raise WeightsError(f"there is no file {file}")
+        self.file = file.absolute()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # its errors are raised as well
         self.threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
@@ -51,12 +53,17 @@ class OnnxSession:
         except Exception as error:  # of a dozen types of its own
             reason = " ".join(str(error).split())
             raise WeightsError(f"{file} cannot be run by ONNX Runtime: {reason}") from None
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         inputs = self._session.get_inputs()
         self._names = [own.name for own in inputs]
         self.shapes = [
             tuple(length if isinstance(length, int) else None for length in own.shape)
             for own in inputs
         ]
+
+    def __reduce__(self) -> tuple[type["OnnxSession"], tuple[Path]]:
+        """It is pickled as its file's path."""
+        return OnnxSession, (self.file,)
 
     def __call__(self, *inputs: NDArray[Any]) -> Arrays:
         """See `hrnet.runtime.session.Session`."""

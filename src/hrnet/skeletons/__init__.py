@@ -76,6 +76,14 @@ class Skeleton(BaseModel):
                 raise ValueError(f"{name!r} is paired twice")
         return self
 
+    @property
+    def of_people(self) -> bool:
+        """Whether the points are those of people, going by their names: there are wrists or ankles,
+        and no tail."""
+        names = set(self.keypoints)
+        has_limbs = names & {"left_wrist", "right_wrist", "left_ankle", "right_ankle"}
+        return bool(has_limbs) and not any("tail" in name for name in names)
+
     def __len__(self) -> int:
         return len(self.keypoints)
 

@@ -20,7 +20,7 @@ from hrnet.data.batches.canvases import CanvasBatch, CanvasDataset, padded
 from hrnet.data.batches.loading import ChunkSampler, TrainingBatches
 from hrnet.data.boxed_pictures import BoxedPictures, add_others, read_boxed_pictures
 from hrnet.detection.card import read_detector_card
-from hrnet.detection.find import find_detector
+from hrnet.detection.find import detector_file, find_detector, list_detectors
 from hrnet.detection.hrnet_detector import fitted
 from hrnet.detection_model import (
     STRIDE,
@@ -35,11 +35,11 @@ from hrnet.evaluation.detecting import box_figures
 from hrnet.evaluation.evaluate import Evaluation
 from hrnet.files import atomic_write
 from hrnet.images import read_image, write_image
-from hrnet.training.detection_losses import detection_loss
+from hrnet.training.detection_losses import box_loss, center_loss
 from hrnet.training.distributed import gather_arrays, mean_over_processes
 from hrnet.training.optimising import optimizers
 from hrnet.training.recipe import BoxedSource, DetectorRecipe, RunConfig
-from hrnet.training.sources import held_out_pictures
+from hrnet.training.sources import are_among, held_out_pictures
 from hrnet.training.task import Task
 from hrnet.zoo.build import save_weights
 from hrnet.zoo.card import DETECTOR_KEY
@@ -76,12 +76,12 @@ class DetectionTask(Task):
             )
         held_out = held_out_pictures(recipe.data)
         self.training: list[BoxedPictures] = []
-        self.measured = [self._read(source, out) for source in recipe.data.validation]
+        self.measured = [self._read(source, out)[1] for source in recipe.data.validation]
         for source in recipe.data.sources:
-            pictures = self._read(source, out)
-            held = np.array([file.resolve() in held_out for file in pictures.files], dtype=bool)
-            self.training.append(pictures.select(~held))
-            self.measured.append(pictures.select(held))
+            learnt, measured = self._read(source, out)
+            held = are_among(learnt.files, held_out)
+            self.training.append(learnt.select(~held))
+            self.measured.append(measured.select(held))
         self.trained_on, self.measured_on = (
             sum(len(boxes) for part in parts for boxes in part.boxes)
             for parts in (self.training, self.measured)
@@ -92,19 +92,20 @@ class DetectionTask(Task):
         repeats = (source.repeat for source in recipe.data.sources)
         self.epoch_size = sum(n * len(p) for n, p in zip(repeats, self.training, strict=True))
 
-    def _read(self, source: BoxedSource, out: Path) -> BoxedPictures:
+    def _read(self, source: BoxedSource, out: Path) -> tuple[BoxedPictures, BoxedPictures]:
+        """To train on, and to measure on: there a detector's boxes are no labels, but ignored."""
         root = Path(self.recipe.data.root)
         pictures = read_boxed_pictures(
             root / source.file,
             None if source.images is None else root / source.images,
             orient=source.orient,
         )
-        counts = pictures.counts()
-        if source.others is not None:
-            pictures, added = add_others(pictures, _found(pictures, source.others, out / "others"))
-            counts["by_detector"] = added
-        self.counts[source.file] = counts
-        return pictures
+        counts = self.counts[source.file] = pictures.counts()
+        if source.others is None:
+            return pictures, pictures
+        found = _found(pictures, source.others, out / "others")
+        learnt, counts["by_detector"] = add_others(pictures, found)
+        return learnt, add_others(pictures, found, sure=math.inf)[0]
 
     def build(self) -> None:
         """See `Task`."""
@@ -113,7 +114,7 @@ class DetectionTask(Task):
         start = self.recipe.training.start_from
         if start is None:
             return
-        file = find_weights(start)
+        file = detector_file(start) if start in list_detectors() else find_weights(start)
         if read_detector_card(file) is not None:
             load_detection_weights(network, file)
         else:
@@ -183,14 +184,16 @@ class DetectionTraining(pl.LightningModule):
         height, width = pictures.shape[1:3]
         targets = detection_targets(boxes, ignored, (height // STRIDE, width // STRIDE))
         images = self.model.normalise(pictures).contiguous(memory_format=torch.channels_last)
-        centers, sizes = detection_loss(self.model.network(images), targets)
-        people = (~boxes.isnan().any(dim=2)).sum().to(centers.dtype)
+        outputs = self.model.network(images)
+        people = (~boxes.isnan().any(dim=2)).sum().float()
         # Divided by what all processes have on average, as their gradients are averaged.
-        centers = centers / mean_over_processes(people).clamp(min=1)
-        self.log("loss", centers + sizes, sync_dist=True)
-        self.log("loss_boxes", sizes, sync_dist=True)
+        of_centers = center_loss(outputs, targets) / mean_over_processes(people).clamp(min=1)
+        weights = mean_over_processes(targets.weights.sum())
+        of_boxes = box_loss(outputs, targets) / weights.clamp(min=1e-3)
+        self.log("loss", of_centers + of_boxes, sync_dist=True)
+        self.log("loss_boxes", of_boxes, sync_dist=True)
         self.log("rate", self.config.learning_rate * self.config.rate(self.global_step, self.steps))
-        return centers + sizes
+        return of_centers + of_boxes
 
     def validation_step(self, batch: CanvasBatch, batch_index: int) -> Tensor:
         """Find people as in use: (N, P, 5) boxes in pixels of the canvas, and scores."""
@@ -206,7 +209,7 @@ class DetectionTraining(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log box AP50 of all that was found."""
-        rows = gather_arrays(np.concatenate(self._found))
+        rows = gather_arrays(np.concatenate([np.empty((0, 9)), *self._found]))
         self._found.clear()
         _, picture = np.unique(rows[:, :3], axis=0, return_inverse=True)
         found, labelled, ignored = (

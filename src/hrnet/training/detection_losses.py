@@ -1,4 +1,5 @@
-"""What a detection network is trained to minimise."""
+"""What a detection network is trained to minimise: sums, and what to divide them by apart, so that
+several processes can divide by what all of them have."""
 
 import torch
 from torch import Tensor
@@ -9,18 +10,19 @@ from hrnet.detection_model import Targets, boxes_of
 BOX_WEIGHT = 5.0  # of the boxes' loss beside the heatmap's, as in TTFNet
 
 
-def detection_loss(outputs: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
-    """The two losses of outputs (N, 5, h, w): of centres, a sum over people to be divided by how
-    many there are; and of boxes, divided by their places' weights already and times BOX_WEIGHT."""
-    outputs = outputs.float()
-    distance = 1 - generalised_iou(boxes_of(outputs), targets.boxes)
-    boxes = (distance * targets.weights).sum() / targets.weights.sum().clamp(min=1e-3)
-    return focal_loss(outputs[:, 0], targets), BOX_WEIGHT * boxes
+def box_loss(outputs: Tensor, targets: Targets) -> Tensor:
+    """Of the boxes of outputs (N, 5, h, w): BOX_WEIGHT times one less their generalised
+    intersection over union with people's, times the places' weights; a sum, to be divided by these
+    weights'."""
+    distance = 1 - generalised_iou(boxes_of(outputs.float()), targets.boxes)
+    return BOX_WEIGHT * (distance * targets.weights).sum()
 
 
-def focal_loss(logits: Tensor, targets: Targets) -> Tensor:
-    """The sum over all places of the focal loss for Gaussian targets (Law, Deng: *CornerNet*, ECCV
-    2018, eq. 1, with its alpha of 2 and beta of 4)."""
+def center_loss(outputs: Tensor, targets: Targets) -> Tensor:
+    """The focal loss for Gaussian targets of outputs (N, 5, h, w) (Law, Deng: *CornerNet*, ECCV
+    2018, eq. 1, with its alpha of 2 and beta of 4): a sum over places, to be divided by the number
+    of people."""
+    logits = outputs[:, 0].float()
     probability = logits.sigmoid()
     here = (1 - probability).square() * F.logsigmoid(logits)
     elsewhere = (1 - targets.heatmap) ** 4 * probability.square() * F.logsigmoid(-logits)

@@ -370,6 +370,10 @@ def _resolve(table: dict[str, Any], name: str, overrides: list[str]) -> AnyRecip
         table = _apply(table, override)
     task = table.pop("task", "pose")
     if task == "detection":
+        changed = {override.partition("=")[0] for override in overrides}
+        if changed & {"data", "data.sources"}:  # true of the packaged one, not of another's
+            for key in ("description", "trained_on", "licence"):
+                table.get("model", {}).pop(key, None)
         return validate(DetectorRecipe, table, f"recipe {name}")
     if task != "pose":
         raise ConfigError(f"recipe {name}: task is {task!r}; it must be 'pose' or 'detection'")

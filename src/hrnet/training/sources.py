@@ -1,12 +1,14 @@
 """Whom a recipe trains on, and whom it measures on."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hrnet.data.people import People, in_words
 from hrnet.data.reading import read_people
@@ -58,8 +60,7 @@ def read_recipe_people(recipe: Recipe, out: Path, device: str) -> RecipePeople:
     training, measured = [], [_read(recipe, source, counts) for source in recipe.data.validation]
     for source in recipe.data.sources:
         people = _read(recipe, source, counts)
-        real = {folder: folder.resolve() for folder in {file.parent for file in people.files}}
-        held = np.array([real[f.parent] / f.name in held_out for f in people.files], dtype=bool)
+        held = are_among(people.files, held_out)
         learnt = people.select(~held)
         if source.relabel is not None:
             mender = _mender(recipe, source, device)
@@ -126,6 +127,12 @@ def held_out_pictures(data: DataConfig | BoxedDataConfig) -> set[Path]:
         for folder, names in folders.items()
         for name in names
     }
+
+
+def are_among(files: Sequence[Path], held_out: set[Path]) -> NDArray[np.bool_]:
+    """(N,) which files are held out: by their folders' real paths, as files may be links."""
+    real = {folder: folder.resolve() for folder in {file.parent for file in files}}
+    return np.array([real[file.parent] / file.name in held_out for file in files], dtype=bool)
 
 
 def images_folder(recipe: Recipe, source: DataSource) -> Path | None:

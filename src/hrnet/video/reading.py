@@ -1,15 +1,20 @@
-"""Videos, read by PyAV: files and streams, frame by frame, turned upright."""
+"""Moving pictures, frame by frame, upright: videos, streams and webcams by PyAV, and folders."""
 
+import math
+import re
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import numpy as np
 
 from hrnet.errors import ConfigError, ImageError
-from hrnet.images import Image
+from hrnet.images import Image, is_url, read_image
+from hrnet.images.sources import find_sources
 
 SUFFIXES = frozenset(
     f".{ending}"
@@ -19,6 +24,9 @@ SUFFIXES = frozenset(
     )
 )
 MOST_PIXELS = 100_000_000  # of a frame, which is decoded without asking
+PATIENCE = 10.0  # seconds that a stream may be silent
+_WEBCAM = re.compile(r"webcam(?::(\d{1,2}))?")
+_STREAM = re.compile(r"(rtsp|rtsps|rtmp|rtmps|rtp|srt|tcp|udp)://")
 
 
 @dataclass(frozen=True)
@@ -50,16 +58,103 @@ class Closing(ABC):
         """Let go of what is open."""
 
 
-class VideoReader(Closing):
-    """The frames of a video, in order; to be iterated over once, and closed (`with`).
+class Frames(Closing):
+    """Pictures that follow each other, in order; to be iterated over once, and closed (`with`).
 
     Attributes:
+        source: where they come from.
+        file: the video file that they are from; None of a stream, a webcam or a folder.
         rate: frames a second, on average.
-        frames: how many there are, as the file says or by its duration; None where it says neither.
+        frames: how many there are, as far as that is known.
         broken: numbers of frames that could not be decoded, and are passed over.
+    """
+
+    source: str
+    file: Path | None = None
+    rate: float
+    frames: int | None = None
+    broken: list[int]
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Frame]:
+        """Raises ImageError where there is none that can be read."""
+
+
+def open_frames(source: str | Path, *, fps: float | None = None) -> Frames:
+    """The frames of a video, or with `fps` the pictures of a folder as frames.
 
     Args:
-        source: a file, or what FFmpeg opens: a URL, a stream.
+        source: a file; what FFmpeg opens (a URL, a stream); "webcam" or "webcam:1"; or a folder.
+        fps: frames a second of a folder.
+
+    Raises:
+        ConfigError: PyAV is not installed, or `fps` is missing or not of a folder.
+        ImageError: there is no such video or folder, or no pictures in it.
+    """
+    if Path(source).is_dir():
+        if fps is None:
+            raise ConfigError(f"{source} is a folder; as a video it needs its frames a second")
+        return FolderReader(Path(source), fps)
+    if fps is not None:
+        raise ConfigError(f"{source} is no folder, and has its own times; leave out the fps")
+    return VideoReader(source)
+
+
+def is_video(source: str | Path) -> bool:
+    """Whether what a user named is a video by its name: a file or URL with such an ending, a
+    stream, or a webcam."""
+    text = str(source)
+    path = urlsplit(text).path if is_url(text) else text
+    ending = Path(path).suffix.lower()
+    return ending in SUFFIXES | {".m3u8"} or bool(_WEBCAM.fullmatch(text) or _STREAM.match(text))
+
+
+class FolderReader(Frames):
+    """The pictures of a folder in the order of their names, in which numbers count as such.
+
+    Args:
+        folder: pictures in its subfolders are left out.
+        fps: frames a second.
+
+    Raises:
+        ConfigError: `fps` is not positive.
+        ImageError: there are no pictures.
+    """
+
+    def __init__(self, folder: Path, fps: float) -> None:
+        if not 0 < fps < math.inf:
+            raise ConfigError(f"fps is {fps}; it must be positive, such as 25")
+        self.source = str(folder)
+        self.rate = fps
+        self._pictures = sorted(
+            (Path(source.place) for source in find_sources([folder])),
+            key=lambda file: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", file.name)],
+        )
+        self.frames = len(self._pictures)
+        self.broken = []
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        """See `Frames`; a picture that cannot be read is a broken frame."""
+        for number, picture in enumerate(self._pictures):
+            try:
+                image = read_image(picture)
+            except ImageError:
+                self.broken.append(number)
+                continue
+            yield Frame(number, number / self.rate, image)
+        if len(self.broken) == len(self._pictures):
+            raise ImageError(f"{self.source} has no frame that can be read")
+
+
+class VideoReader(Frames):
+    """A video file, stream or webcam; see `Frames`.
+
+    Args:
+        source: a file, what FFmpeg opens (a URL, a stream), or "webcam", the first one, "webcam:1",
+            the second, on Linux (and on macOS, where nobody has tried it).
 
     Raises:
         ConfigError: PyAV is not installed.
@@ -68,10 +163,18 @@ class VideoReader(Closing):
 
     def __init__(self, source: str | Path) -> None:
         self.source = str(source)
+        self.file = Path(source) if Path(source).is_file() else None
         self._av = import_av()
+        webcam = _WEBCAM.fullmatch(self.source)
+        place, how = (self.source, None) if webcam is None else _webcam(int(webcam[1] or 0))
         try:
-            self._container: Any = self._av.open(self.source)
-        except (OSError, ValueError) as error:  # PyAV's own are both
+            self._container: Any = self._av.open(
+                place,
+                format=how,
+                options={"framerate": "30"} if how == "avfoundation" else {},
+                timeout=None if self.file is not None else (PATIENCE, PATIENCE),
+            )
+        except (self._av.FFmpegError, OSError, ValueError) as error:
             raise ImageError(f"{self.source} cannot be read as a video: {_reason(error)}") from None
         if not self._container.streams.video:
             self._container.close()
@@ -86,14 +189,14 @@ class VideoReader(Closing):
             )
         self.rate = float(self._stream.average_rate or self._stream.guessed_rate or 25)
         self.frames = self._count()
-        self.broken: list[int] = []
+        self.broken = []
 
     def close(self) -> None:
         """Let go of the file."""
         self._container.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        """Raises ImageError where the video breaks off before its first frame."""
+        """See `Frames`."""
         first = None
         for number, decoded in enumerate(self._decoded()):
             if decoded is None:
@@ -115,11 +218,11 @@ class VideoReader(Closing):
                 packet = next(packets)
             except StopIteration:
                 return
-            except (OSError, ValueError):  # the file breaks off
+            except (self._av.FFmpegError, OSError, ValueError):  # the file breaks off
                 return
             try:
                 yield from packet.decode()
-            except (OSError, ValueError):
+            except (self._av.FFmpegError, OSError, ValueError):
                 yield None
 
     def _count(self) -> int | None:
@@ -128,6 +231,13 @@ class VideoReader(Closing):
         if self._container.duration:  # in millionths of a second
             return round(self._container.duration / 1e6 * self.rate)
         return None
+
+
+def _webcam(number: int) -> tuple[str, str]:
+    """Where FFmpeg finds a webcam, and by which of its formats."""
+    if sys.platform == "darwin":
+        return str(number), "avfoundation"
+    return f"/dev/video{number}", "v4l2"
 
 
 def import_av() -> Any:

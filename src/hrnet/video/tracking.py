@@ -20,7 +20,7 @@ Float = NDArray[np.float64]
 LIKE_ENOUGH = 0.15
 LOST_AFTER = 1.0  # seconds without being seen
 PROBABLE = 0.3  # joints that count
-MOMENTUM = 0.5  # of the velocity, a frame
+MEMORY = 0.4  # seconds over which the velocity is averaged
 
 
 @dataclass
@@ -65,9 +65,9 @@ class Tracker:
                 track = _Track(self._count, points, certain[i], boxes[i], time, np.zeros(2))
                 self._tracks.append(track)
             else:
-                moved = _centre(boxes[i]) - _centre(track.box)
-                now = moved / max(time - track.time, 1e-6)
-                track.velocity = MOMENTUM * track.velocity + (1 - MOMENTUM) * now
+                step = max(time - track.time, 1e-6)
+                now = _moved(track, points, certain[i]) / step
+                track.velocity += (1 - np.exp(-step / MEMORY)) * (now - track.velocity)
                 track.keypoints, track.certain = points, certain[i]
                 track.box, track.time = boxes[i], time
             numbers.append(track.number)
@@ -97,5 +97,8 @@ def _box(keypoints: NDArray[np.floating], certain: NDArray[np.bool_]) -> Float:
     return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
-def _centre(box: Float) -> Float:
-    return (box[:2] + box[2:]) / 2
+def _moved(track: _Track, points: Float, certain: NDArray[np.bool_]) -> Float:
+    """(2,) pixels, by the joints seen before and after: who is half hidden has not jumped."""
+    both = track.certain & certain
+    off = points - track.keypoints
+    return np.asarray(np.median(off[both] if both.any() else off, axis=0))

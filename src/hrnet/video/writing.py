@@ -31,7 +31,7 @@ class VideoWriter(Closing):
         ImageError: the file cannot be written.
     """
 
-    def __init__(self, file: Path, rate: float, sound: str | None = None) -> None:
+    def __init__(self, file: Path, rate: float, sound: Path | None = None) -> None:
         self._av = import_av()
         self._file = file
         self._rate = rate
@@ -42,8 +42,8 @@ class VideoWriter(Closing):
         try:
             self._container = self._av.open(str(file), "w", format="mp4", options=FRAGMENTS)
             if sound is not None:
-                self._open_sound(sound)
-        except (OSError, ValueError) as error:
+                self._open_sound(str(sound))
+        except (self._av.FFmpegError, OSError, ValueError) as error:
             raise ImageError(f"{file} cannot be written: {error}") from None
 
     def write(self, image: Image, time: float) -> None:

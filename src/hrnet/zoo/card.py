@@ -1,6 +1,7 @@
 """Model cards: everything that a weights file alone does not say."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -14,6 +15,7 @@ from hrnet.tables import merged, validate
 
 # Of a card in a weights file's metadata: a pose model's, and a detector's.
 POSE_KEY, DETECTOR_KEY = "hrnet_card", "hrnet_detector"
+FLIP_TEST_KEY = "hrnet_flip_test"  # of an exported file: "true" or "false"
 
 
 class _Table(BaseModel):
@@ -241,19 +243,27 @@ def read_card_of(kind: type[Kind], key: str, file: Path) -> Kind | None:
             network that its card describes.
         ConfigError: its card is not valid.
     """
-    metadata = read_metadata(file)
-    if key not in metadata:
-        return None
-    try:
-        table = json.loads(metadata[key])
-    except (ValueError, RecursionError) as error:
-        raise WeightsError(f"the model card in {file} is not JSON: {error}") from None
-    card = validate(kind, table, f"the model card in {file}")
+    card = card_in(kind, key, read_metadata(file), file)
     # Before anything of that size is built: two bytes a parameter are the least.
-    if card.network.least_parameters > file.stat().st_size // 2:
+    if card is not None and card.network.least_parameters > file.stat().st_size // 2:
         raise WeightsError(
             f"the model card in {file} describes a network of over "
             f"{card.network.least_parameters:,} parameters, which a file of "
             f"{file.stat().st_size:,} bytes cannot hold; take the file from where it was made"
         )
     return card
+
+
+def card_in(kind: type[Kind], key: str, metadata: Mapping[str, str], file: Path) -> Kind | None:
+    """The card in a file's metadata, if there is one of that kind.
+
+    Raises:
+        WeightsError, ConfigError: it is not JSON, or not valid.
+    """
+    if key not in metadata:
+        return None
+    try:
+        table = json.loads(metadata[key])
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"the model card in {file} is not JSON: {error}") from None
+    return validate(kind, table, f"the model card in {file}")

@@ -24,8 +24,8 @@ DEFAULT_MODEL = "hrnet_w32_small_coco17"
 _CARDS = files("hrnet.zoo") / "cards"
 _BACKBONES = files("hrnet.zoo") / "backbones.toml"
 
-# What a file of each ending is made for; all others hold weights, which PyTorch runs.
-_RUNTIMES = {".onnx": "onnxruntime", ".xml": "openvino"}
+# Endings of files that hold a whole model; all others hold weights.
+EXPORTED = (".onnx", ".xml")
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,10 @@ class FoundModel:
     Attributes:
         card: what it is.
         file: the file that it was named by; None where it was by its name in the package.
-        runtime: what runs it: "torch", so far.
     """
 
     card: ModelCard
     file: Path | None
-    runtime: str
 
     def weights(self, weights: str | Path | None = "default") -> Path | None:
         """The file of its weights, fetched where need be; None for random ones.
@@ -63,32 +61,29 @@ def list_models(pattern: str = "*") -> list[str]:
     return [name for name in sorted(_tables()) if fnmatchcase(name, pattern)]
 
 
-def find_model(model: str | Path | None = None, *, runtime: str = "auto") -> FoundModel:
+def find_model(model: str | Path | None = None) -> FoundModel:
     """The model that is meant, without loading its weights.
 
     Args:
         model: a name of `list_models()`; a weights file that carries its card, or a published
             one under its published name; a URL or "hf:owner/name" of such; or None for the model
             in the package.
-        runtime: what is to run it; "auto" goes by the file.
 
     Raises:
-        ConfigError: no such model or runtime, or nothing says how a file was trained.
+        ConfigError: no such model, or nothing says how a file was trained.
         WeightsError: the file is missing or broken.
         DownloadError: the file cannot be fetched.
     """
     name = DEFAULT_MODEL if model is None else str(model)
-    kind = _RUNTIMES.get(Path(name).suffix, "torch")
-    if kind != "torch" or runtime not in ("auto", "torch"):
-        wanted = kind if runtime == "auto" else runtime
-        raise ConfigError(f"{name} cannot run in {wanted}; there is only torch, for weights files")
+    if Path(name).suffix in EXPORTED:
+        raise ConfigError(f"{name} is an exported file, which is there to predict with")
     if name in _tables():
-        return FoundModel(_card(name), None, kind)
+        return FoundModel(_card(name), None)
     file = named_file(name)
     if file is None:
         shown = model if isinstance(model, Path) else repr(model)
         raise ConfigError(f"there is no model {shown}{nearest_names(name, _tables())}")
-    return FoundModel(read_card(file) or _card_by_file_name(file), file, kind)
+    return FoundModel(read_card(file) or _card_by_file_name(file), file)
 
 
 def find_weights(weights: str | Path) -> Path:
