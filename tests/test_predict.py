@@ -537,7 +537,10 @@ def test_an_annotated_copy_never_overwrites_the_picture_itself(predict, picture,
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["hrnet_w32_smal"], [f"no recipe 'hrnet_w32_smal'; did you mean {RECIPE} or"]),
+        (
+            ["hrnet_w32_smal"],
+            ["no recipe 'hrnet_w32_smal'; did you mean hrnet_w32_small_person or"],
+        ),
         (["none.toml"], ["there is no file none.toml"]),
         ([RECIPE, "training.stepz=3"], ["no key 'training.stepz'; did you mean steps?"]),
         ([RECIPE, "trainin.steps=3"], ["no key 'trainin'; did you mean training?"]),
