@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 import hrnet
-from hrnet.geometry import box_areas, shared_areas
+from hrnet.geometry import intersections_over_unions, shared_areas
 from hrnet.images import Image, read_image, write_image
 from hrnet.predicting.picture import FrameResult
 from hrnet.similarity import likest_pairs
@@ -153,9 +153,7 @@ def ids_of(clip: Clip, results: list[FrameResult]) -> np.ndarray:
     ids = np.zeros((len(clip.places), 3), np.int64)
     for result in results:
         true, found = clip.boxes(result.number), result.poses.boxes.astype(np.float64)
-        shared = shared_areas(true, found)
-        union = box_areas(true)[:, None] + box_areas(found)[None] - shared
-        for person, i in likest_pairs(shared / union, 0.5):
+        for person, i in likest_pairs(intersections_over_unions(true, found), 0.5):
             ids[result.number, person] = result.poses.track_ids[i]
     return ids
 

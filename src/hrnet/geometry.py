@@ -32,6 +32,13 @@ def shared_areas(one: Float, other: Float) -> Float:
     return np.asarray(np.clip(high - low, 0, None).prod(axis=2))
 
 
+def intersections_over_unions(one: Float, other: Float) -> Float:
+    """(N, M) of boxes (N, >= 4) with others (M, >= 4): 0 for two of no area."""
+    shared = shared_areas(one, other)
+    union = box_areas(one)[:, None] + box_areas(other)[None] - shared
+    return np.asarray(shared / np.maximum(union, 1e-9))
+
+
 def crop_regions(
     boxes: ArrayLike, input_size: tuple[int, int], padding: float = 1.25
 ) -> tuple[Float, Float]:

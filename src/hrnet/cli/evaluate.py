@@ -8,6 +8,7 @@ import typer
 
 from hrnet.cli.console import console, progress_bar
 from hrnet.cli.data import Orient
+from hrnet.cli.options import ModelName, OtherWeights
 
 if TYPE_CHECKING:
     from hrnet.evaluation.evaluate import Evaluation
@@ -23,13 +24,8 @@ class Protocol(StrEnum):
 
 def evaluate(
     data: Annotated[Path, typer.Option(help="Annotation file, COCO's keypoint format or MPII's.")],
-    model: Annotated[
-        str | None,
-        typer.Option(help="A model's name, a file, or hf:owner/name. [default: the packaged]"),
-    ] = None,
-    weights: Annotated[
-        str, typer.Option(help="A file, URL or hf:owner/name of other weights for the model.")
-    ] = "default",
+    model: ModelName = None,
+    weights: OtherWeights = "default",
     boxes: Annotated[
         str, typer.Option(help="gt: the file's own, true boxes; or a COCO detections file.")
     ] = "gt",

@@ -6,17 +6,13 @@ from typing import Annotated
 import typer
 
 from hrnet.cli.console import console
+from hrnet.cli.options import ModelName, OtherWeights
 
 
 def export(
     out: Annotated[Path, typer.Argument(help="The .onnx file to write.")],
-    model: Annotated[
-        str | None,
-        typer.Option(help="A model's name, a file, or hf:owner/name. [default: the packaged]"),
-    ] = None,
-    weights: Annotated[
-        str, typer.Option(help="A file, URL or hf:owner/name of other weights for the model.")
-    ] = "default",
+    model: ModelName = None,
+    weights: OtherWeights = "default",
     detector: Annotated[
         str | None,
         typer.Option(

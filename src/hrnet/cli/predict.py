@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hrnet.cli.console import INTERRUPTED, console, stoppable
+from hrnet.cli.options import ModelName, OtherWeights
 
 if TYPE_CHECKING:
     from hrnet.predicting.estimator import PoseEstimator
@@ -29,13 +30,8 @@ def predict(
             "one a line), '-' (standard input), 'sample', or 'webcam'."
         ),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(help="A model's name, a file, or hf:owner/name. [default: the packaged]"),
-    ] = None,
-    weights: Annotated[
-        str, typer.Option(help="A file, URL or hf:owner/name of other weights for the model.")
-    ] = "default",
+    model: ModelName = None,
+    weights: OtherWeights = "default",
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Search subfolders of folders too.")
     ] = False,

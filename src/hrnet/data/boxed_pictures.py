@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hrnet.data.annotations import locate_pictures, read_annotations
 from hrnet.data.people import CROWD, Orient, box_fault
 from hrnet.errors import DataError
-from hrnet.geometry import box_areas, shared_areas
+from hrnet.geometry import intersections_over_unions
 from hrnet.tables import MALFORMED
 
 Float = NDArray[np.float64]
@@ -127,7 +127,7 @@ def add_others(
     boxes, ignored = [], []
     counts = {"people put in": 0, "regions ignored": 0}
     for own, passed, found in zip(pictures.boxes, pictures.ignored, detected, strict=True):
-        likeness = _likeness(found, own).max(axis=1, initial=0.0)
+        likeness = intersections_over_unions(found, own).max(axis=1, initial=0.0)
         is_other = (likeness < OTHER) & (found[:, 4] >= sure)
         unsure = (likeness < SAME) & ~is_other
         boxes.append(np.concatenate([own, found[is_other, :4]]))
@@ -135,13 +135,6 @@ def add_others(
         counts["people put in"] += int(is_other.sum())
         counts["regions ignored"] += int(unsure.sum())
     return replace(pictures, boxes=boxes, ignored=ignored), counts
-
-
-def _likeness(one: Float, other: Float) -> Float:
-    """(N, M) intersections over union."""
-    shared = shared_areas(one, other)
-    union = box_areas(one)[:, None] + box_areas(other)[None] - shared
-    return np.asarray(shared / np.maximum(union, 1e-9))
 
 
 def _array(boxes: list[list[float]]) -> Float:

@@ -13,7 +13,7 @@ from hrnet.data.people import Orient
 from hrnet.detection.coco_detections import read_detections
 from hrnet.detection.detector import Detector
 from hrnet.errors import BoxError, DataError
-from hrnet.geometry import box_areas, shared_areas
+from hrnet.geometry import box_areas, intersections_over_unions, shared_areas
 from hrnet.images import read_image
 from hrnet.similarity import likest_pairs
 from hrnet.tables import MALFORMED, read_json
@@ -130,8 +130,7 @@ def _lies_on(boxes: Float, others: Float) -> NDArray[np.bool_]:
 
 def _matched(people: Float, boxes: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which people have a box, and which boxes are somebody's: one each, the likest pair first."""
-    shared = shared_areas(people, boxes)
-    likeness = shared / (box_areas(people)[:, None] + box_areas(boxes)[None] - shared)
+    likeness = intersections_over_unions(people, boxes)
     own, right = np.zeros(len(people), bool), np.zeros(len(boxes), bool)
     for i, j in likest_pairs(likeness, FOUND):
         own[i] = right[j] = True

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.geometry import box_areas, shared_areas
+from hrnet.geometry import intersections_over_unions
 from hrnet.similarity import likest_pairs
 
 Float = NDArray[np.float64]
@@ -24,9 +24,7 @@ def boxes_between(before: Float | None, after: Float, count: int) -> list[Float]
     """
     if before is None:
         return [after] * count
-    shared = shared_areas(before, after)
-    union = box_areas(before)[:, None] + box_areas(after)[None] - shared
-    pairs = list(likest_pairs(shared / np.maximum(union, 1e-9), SAME))
+    pairs = likest_pairs(intersections_over_unions(before, after), SAME)
     first, last = ([pair[side] for pair in pairs] for side in (0, 1))
     gone, new = np.delete(before, first, axis=0), np.delete(after, last, axis=0)
     frames = []

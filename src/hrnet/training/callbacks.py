@@ -182,12 +182,15 @@ class ValidationPictures(pl.Callback):
         if len(crops) == 0:
             return
         sheet = prediction_sheet(crops, predicted, points, visible, self.skeleton)
-        write_image(self.folder / f"step_{trainer.global_step}.jpg", sheet)
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image(
-                    "predicted and labelled", sheet, trainer.global_step, dataformats="HWC"
-                )
+        keep_sheet(trainer, sheet, self.folder, "predicted and labelled")
+
+
+def keep_sheet(trainer: pl.Trainer, sheet: np.ndarray, folder: Path, title: str) -> None:
+    """A sheet (H, W, 3) of a measurement as `folder`/step_N.jpg, and as an image in TensorBoard."""
+    write_image(folder / f"step_{trainer.global_step}.jpg", sheet)
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(title, sheet, trainer.global_step, dataformats="HWC")
 
 
 def prediction_sheet(

@@ -11,7 +11,6 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -30,17 +29,18 @@ from hrnet.detection_model import (
     load_detection_weights,
 )
 from hrnet.drawing import contact_sheet
-from hrnet.errors import ConfigError, DataError
+from hrnet.errors import DataError
 from hrnet.evaluation.detecting import box_figures
 from hrnet.evaluation.evaluate import Evaluation
 from hrnet.files import atomic_write
-from hrnet.images import read_image, write_image
+from hrnet.images import read_image
+from hrnet.training.callbacks import keep_sheet
 from hrnet.training.detection_losses import box_loss, center_loss
 from hrnet.training.distributed import gather_arrays, mean_over_processes
 from hrnet.training.optimising import optimizers
 from hrnet.training.recipe import BoxedSource, DetectorRecipe, RunConfig
-from hrnet.training.sources import are_among, held_out_pictures
-from hrnet.training.task import Task
+from hrnet.training.sources import are_among, check_sources, held_out_pictures
+from hrnet.training.task import Task, shares
 from hrnet.zoo.build import save_weights
 from hrnet.zoo.card import DETECTOR_KEY
 from hrnet.zoo.find import find_weights
@@ -69,11 +69,7 @@ class DetectionTask(Task):
     def __init__(self, recipe: DetectorRecipe, out: Path) -> None:
         self.recipe = recipe
         self.counts: dict[str, Any] = {}
-        if not recipe.data.sources:
-            raise ConfigError(
-                "the recipe leaves it to you what to train on: give data.sources, such as "
-                "'data.sources=[{file=\"my/train.json\"}]'"
-            )
+        check_sources(recipe.data)
         held_out = held_out_pictures(recipe.data)
         self.training: list[BoxedPictures] = []
         self.measured = [self._read(source, out)[1] for source in recipe.data.validation]
@@ -144,8 +140,8 @@ class DetectionTask(Task):
     def measured_batches(self, process: int, processes: int) -> DataLoader[CanvasBatch]:
         """See `Task`. The last batch may be smaller, or of no picture."""
         dataset = WholePictures(self.measured, self.recipe.model.input_size)
-        count = math.ceil(math.ceil(len(dataset) / processes) / self.recipe.training.batch_size)
-        batches = np.array_split(np.arange(len(dataset))[process::processes], count)
+        size = self.recipe.training.batch_size
+        batches = shares(np.arange(len(dataset)), size, process, processes)
         return DataLoader(dataset, sampler=batches, batch_size=None)
 
     def pictures(self, folder: Path) -> list[pl.Callback]:
@@ -299,12 +295,7 @@ class DetectionPictures(pl.Callback):
                 for x1, y1, x2, y2 in boxes[:, :4].round().int().tolist():
                     cv2.rectangle(picture, (x1, y1), (x2, y2), colour)
         sheet = contact_sheet(list(pictures), [""] * len(pictures), columns=4)
-        write_image(self.folder / f"step_{trainer.global_step}.jpg", sheet)
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image(
-                    "found and labelled", sheet, trainer.global_step, dataformats="HWC"
-                )
+        keep_sheet(trainer, sheet, self.folder, "found and labelled")
 
 
 def _found(pictures: BoxedPictures, detector: str, cache: Path) -> list[Boxes]:

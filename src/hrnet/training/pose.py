@@ -1,6 +1,5 @@
 """Training pose models."""
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from hrnet.training.optimising import optimizers
 from hrnet.training.recipe import Recipe, TrainingConfig, augmentation_of
 from hrnet.training.sources import flip_tested, images_folder, read_recipe_people
 from hrnet.training.start import load_start
-from hrnet.training.task import Task
+from hrnet.training.task import Task, shares
 from hrnet.zoo.build import build_model, save_model
 from hrnet.zoo.card import ModelCard
 
@@ -82,8 +81,7 @@ class PoseTask(Task):
         """See `Task`. The last batch may be smaller, or of nobody."""
         dataset = self._dataset([(part, None) for part in self.people.measured])
         keys = np.stack([np.zeros(len(dataset), np.int64), np.arange(len(dataset))], axis=1)
-        count = math.ceil(math.ceil(len(keys) / processes) / self.recipe.training.batch_size)
-        batches = np.array_split(keys[process::processes], count)
+        batches = shares(keys, self.recipe.training.batch_size, process, processes)
         return DataLoader(dataset, sampler=batches, batch_size=None)
 
     def pictures(self, folder: Path) -> list[pl.Callback]:

@@ -50,11 +50,7 @@ def read_recipe_people(recipe: Recipe, out: Path, device: str) -> RecipePeople:
         ConfigError: the recipe names no data, or nothing that could relabel.
         DataError, ImageError: files are missing or broken or do not fit; nobody is left.
     """
-    if not recipe.data.sources:
-        raise ConfigError(
-            "the recipe leaves it to you what to train on: give data.sources, such as "
-            "'data.sources=[{file=\"my/train.json\"}]'"
-        )
+    check_sources(recipe.data)
     counts: dict[str, Any] = {}
     held_out = held_out_pictures(recipe.data)
     training, measured = [], [_read(recipe, source, counts) for source in recipe.data.validation]
@@ -127,6 +123,15 @@ def held_out_pictures(data: DataConfig | BoxedDataConfig) -> set[Path]:
         for folder, names in folders.items()
         for name in names
     }
+
+
+def check_sources(data: DataConfig | BoxedDataConfig) -> None:
+    """Raise `ConfigError` where a recipe's data are still to be given."""
+    if not data.sources:
+        raise ConfigError(
+            "the recipe leaves it to you what to train on: give data.sources, such as "
+            "'data.sources=[{file=\"my/train.json\"}]'"
+        )
 
 
 def are_among(files: Sequence[Path], held_out: set[Path]) -> NDArray[np.bool_]:

@@ -1,15 +1,27 @@
 """What a run trains: all that differs between joints and boxes."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytorch_lightning as pl
+from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader
 
 from hrnet.evaluation.evaluate import Evaluation
+
+
+def shares(
+    keys: NDArray[np.int64], batch_size: int, process: int, processes: int
+) -> list[NDArray[np.int64]]:
+    """A process's part of keys (N, ...) in batches of at most `batch_size`: every key is one
+    process's, and all have as many batches, of which the last may be smaller, or empty."""
+    most = math.ceil(len(keys) / processes)
+    return np.array_split(keys[process::processes], math.ceil(most / batch_size))
 
 
 class Task(ABC):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hrnet.geometry import box_areas, shared_areas
+from hrnet.geometry import box_areas, intersections_over_unions
 from hrnet.result import Poses
 from hrnet.similarity import AREA_OF_BOX, likest_pairs, oks, sigmas_of
 
@@ -86,9 +86,7 @@ class Tracker:
         sigmas = sigmas_of(poses.skeleton)
         labelled = np.array([t.certain for t in self._tracks])
         similar = np.nan_to_num(oks(poses.keypoints, expected, areas, sigmas, labelled=labelled))
-        shared = shared_areas(boxes, known)
-        union = box_areas(boxes)[:, None] + box_areas(known)[None] - shared
-        return np.asarray((similar + shared / np.maximum(union, 1e-9)) / 2)
+        return np.asarray((similar + intersections_over_unions(boxes, known)) / 2)
 
 
 def _box(keypoints: NDArray[np.floating], certain: NDArray[np.bool_]) -> Float:
