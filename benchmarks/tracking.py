@@ -3,8 +3,9 @@
 python benchmarks/tracking.py DATA [--clips 10] [--detector auto] [--every 1] [--pictures FOLDER]
 
 DATA holds coco_more/ as `hrnet data` has it. In every clip two people are moved from one side to
-the other past each other and past a third, who stands: three crossings, in each of which one hides
-the other. A crossing is switched where either has another id after it than before, or none. Then
+the other past each other and past a third, who stands at a quarter of the way: three crossings one
+after the other, in each of which one hides the other. A crossing is switched where either has
+another id in the ten frames after it in which they are found than in those before, or none. Then
 the same people stand still in a noisy picture: how much their joints shake, as the mean second
 difference from frame to frame, without and with smoothing.
 """
@@ -25,7 +26,7 @@ from hrnet.predicting.picture import FrameResult
 from hrnet.similarity import likest_pairs
 from hrnet.video.reading import Frame, Frames
 
-WIDTH, HEIGHT, RATE, SECONDS = 960, 540, 25.0, 4.0
+WIDTH, HEIGHT, RATE, SECONDS = 960, 540, 25.0, 6.0
 TALL = 260  # pixels of a person
 NOISE = 6.0  # standard deviation of every pixel
 
@@ -123,11 +124,11 @@ def crossing(people: list[Person], seed: int) -> Clip:
     low, high = 110, WIDTH - 110
     floor = 300 + rng.uniform(-20, 20, 3)
     bob = 3 * np.sin(2 * np.pi * 2 * np.arange(frames) / RATE)  # of walking
-    middle = WIDTH / 2 + rng.uniform(-120, 120)
+    stand = low + (high - low) * rng.choice([0.25, 0.75]) + rng.uniform(-20, 20)
     places = np.stack(
         [
             np.stack([low + (high - low) * share, floor[0] + bob], axis=1),
-            np.stack([np.full(frames, middle), np.full(frames, floor[1])], axis=1),
+            np.stack([np.full(frames, stand), np.full(frames, floor[1])], axis=1),
             np.stack([high - (high - low) * share, floor[2] - bob], axis=1),
         ],
         axis=1,
@@ -171,16 +172,20 @@ def crossings(clip: Clip, ids: np.ndarray) -> list[bool]:
         if len(before) < 3 or len(after) < 3:
             continue
         kept = [
-            _usual(before[-10:, person]) == _usual(after[:10, person]) != 0
+            _usual(_found(before[:, person])[-10:]) == _usual(_found(after[:, person])[:10]) != 0
             for person in (one, other)
         ]
         switched.append(not all(kept))
     return switched
 
 
+def _found(ids: np.ndarray) -> np.ndarray:
+    return ids[ids > 0]
+
+
 def _usual(ids: np.ndarray) -> int:
     values, counts = np.unique(ids, return_counts=True)
-    return int(values[counts.argmax()])
+    return int(values[counts.argmax()]) if len(ids) else 0
 
 
 def shaking(clip: Clip, results: list[FrameResult]) -> float:

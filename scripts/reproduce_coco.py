@@ -36,6 +36,8 @@ def main() -> None:
         options.model,
         weights=None if options.weights == "random" else options.weights,
         device=options.device,
+        runtime="torch",
+        precision="fp32",
         flip_test=not options.no_flip_test,
     )
     file, images = options.coco, None

@@ -1,8 +1,18 @@
+import os
+from tempfile import TemporaryDirectory
+
 import pytest
 import torch
 
 from hrnet.zoo import find_model
 from hrnet.zoo.build import build_model, save_model
+
+# What is asserted is asserted of the reference, unless a test says otherwise: other runtimes would
+# first convert every test's own weights.
+os.environ.setdefault("HRNET_RUNTIME", "torch")
+os.environ.setdefault("HRNET_PRECISION", "fp32")
+CACHE = TemporaryDirectory(ignore_cleanup_errors=True)
+os.environ.setdefault("HRNET_HOME", CACHE.name)
 
 
 @pytest.fixture(scope="session")

@@ -124,7 +124,7 @@ def test_files_that_are_none(tmp_path):
     with pytest.raises(WeightsError, match=r"there is no file .*a.onnx"):
         find_detector(tmp_path / "a.onnx")
     (tmp_path / "a.onnx").write_bytes(b"text")
-    with pytest.raises(WeightsError, match="cannot be run by ONNX Runtime"):
+    with pytest.raises(WeightsError, match="cannot be run by"):
         find_detector(tmp_path / "a.onnx")
 
 

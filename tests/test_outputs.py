@@ -52,7 +52,7 @@ def write(outputs, source, people=None):
     matrices = np.tile(np.eye(2, 3), (len(found), 1, 1))
     picture = Picture(np.zeros((50, 50, 3), np.uint8))
     result = PictureResult(picture, found, matrices=matrices, crop_size=(6, 8))
-    about = {"file": "m", "path": "m", "model": "m", "flip_test": False}
+    about = {"file": "m", "path": "m", "model": {"name": "m"}}
     content = PictureResult(picture, found, size=(50, 50)).answer(**about)
     outputs.write(source, result, content)
     outputs.record(source, content)

@@ -31,7 +31,7 @@ PEOPLE = np.array(
 
 @pytest.fixture(scope="module")
 def detector():
-    return find_detector(PACKAGED, "cpu")
+    return find_detector(PACKAGED)
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,10 @@ def strictly(file):
 def test_a_picture_gives_a_copy_of_its_size_and_a_json_file(predict, picture, tmp_path):
     result = predict("a.png", "--out", "out/new")
     assert result.code == 0
-    assert "1 person in 1 picture, each taken whole; results are in out/new/" in result.out
+    assert (
+        "1 person in 1 picture, each taken whole; the model ran in torch on cpu in fp32; "
+        in result.out
+    )
     assert "points of people" not in result.out
     assert result.err == ""
     assert visible(tmp_path / "out/new") == ["a.json", "a.png"]
@@ -108,7 +111,13 @@ def test_a_picture_gives_a_copy_of_its_size_and_a_json_file(predict, picture, tm
         "pixels": "upright",
         "orientation": 1,
     }
-    assert content["model"] == {"name": RECIPE, "flip_test": False}
+    assert content["model"] == {
+        "name": RECIPE,
+        "flip_test": False,
+        "runtime": "torch",
+        "device": "cpu",
+        "precision": "fp32",
+    }
     assert content["box_source"] == "whole"
     assert content["skeleton"]["keypoints"] == list(load_skeleton("coco17").keypoints)
     (person,) = content["people"]

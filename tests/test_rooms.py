@@ -10,7 +10,13 @@ import hrnet
 
 WITH_TORCH = ("data", "evaluation", "training", "network", "codec", "model", "detection_model")
 WITH_TORCH += ("exporting",)
-WITH_TORCH += ("runtime.torch_session", "zoo.build", "zoo.loading", "zoo.checkpoints")
+WITH_TORCH += (
+    "runtime.torch_session",
+    "runtime.onnx_writing",
+    "zoo.build",
+    "zoo.loading",
+    "zoo.checkpoints",
+)
 MODULES = [module.name for module in pkgutil.walk_packages(hrnet.__path__, "hrnet.")]
 
 

@@ -284,6 +284,34 @@ def test_two_who_walk_past_each_other_keep_their_numbers():
     assert np.array_equal(found.track_ids[np.argsort(order)], numbers)
 
 
+@pytest.mark.parametrize("seen", ["in front", "between", "not at all"])
+def test_who_walks_past_behind_somebody_keeps_the_number(seen):
+    """While the two overlap, who is behind is found where the one in front is, or half-way
+    there, or not."""
+    tracker = Tracker()
+    numbers = []
+    for i in range(76):
+        when = i / 25
+        front, behind = np.array([100 + 100 * when, 100]), np.array([400 - 100 * when, 104])
+        if abs(front - behind)[0] < 40:
+            share = {"in front": 1.0, "between": 0.5, "not at all": None}[seen]
+            behind = None if share is None else behind + share * (front + 2 - behind)
+        found = tracker(people(front, *([] if behind is None else [behind])), when)
+        numbers.append(found.track_ids.tolist())
+    assert numbers[0] == numbers[-1] == [1, 2]
+    assert all(own[0] == 1 for own in numbers)
+
+
+def test_two_who_walk_side_by_side_keep_their_numbers():
+    """They stand for two seconds, then walk, their boxes overlapping all the time."""
+    tracker = Tracker()
+    for i in range(125):
+        when = i / 25
+        x = 100 + 100 * max(0.0, when - 2)
+        found = tracker(people((x, 100), (x + 30, 103)), when)
+        assert found.track_ids.tolist() == [1, 2]
+
+
 def test_who_is_hidden_for_half_a_second_comes_back():
     tracker = Tracker()
     for i in range(10):

@@ -1,24 +1,24 @@
 """Models as files that run without PyTorch: everything from uint8 pictures to points or boxes."""
 
-import os
-import warnings
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import torch
-from torch import nn
+import numpy as np
+from numpy.typing import NDArray
 
-from hrnet.detection.card import read_detector_card
+from hrnet.detection.card import DetectorCard, read_detector_card
 from hrnet.detection.find import detector_file
 from hrnet.detection_model import DetectionModel, load_detection_model
 from hrnet.errors import ConfigError
 from hrnet.files import atomic_write
 from hrnet.model import PoseModel
-from hrnet.runtime.torch_session import fold_batch_norms
+from hrnet.quantising import quantise
+from hrnet.runtime.onnx_writing import write_onnx
+from hrnet.runtime.openvino_session import openvino_core
 from hrnet.zoo.build import build_model
-from hrnet.zoo.card import DETECTOR_KEY, FLIP_TEST_KEY, POSE_KEY, Card, ModelCard
+from hrnet.zoo.card import DETECTOR_KEY, FLIP_TEST_KEY, POSE_KEY, PRECISION_KEY, ModelCard
 from hrnet.zoo.find import find_model
-
-OPSET = 17  # of ONNX: the one of 2022, which ONNX Runtime 1.13 and newer read
 
 
 def export_pose_model(
@@ -27,11 +27,14 @@ def export_pose_model(
     *,
     weights: str | Path = "default",
     flip_test: bool = False,
+    int8: NDArray[np.uint8] | None = None,
 ) -> str:
-    """Write a pose model as ONNX, see `export_onnx`; its name.
+    """Write a pose model for others to run, see `write_exported`; its name.
 
     Args:
         model, weights, flip_test: see `hrnet.create_model`.
+        int8: (N, H, W, 3) crops to quantise it by, see `hrnet.quantising.quantise`; an .xml alone
+            can be.
 
     Raises:
         ConfigError, WeightsError, DownloadError: see `hrnet.create_model`.
@@ -42,12 +45,12 @@ def export_pose_model(
     if weights != "default":  # probabilities were fitted on the model's own
         changes["calibration"] = None
     card = found.card.model_copy(update=changes)
-    export_onnx(build_model(card, file, flip_test=flip_test), card, out)
+    write_exported(build_model(card, file, flip_test=flip_test), card, out, int8=int8)
     return card.name
 
 
 def export_detector(detector: str | Path, out: Path) -> str:
-    """Write a person detector as ONNX, see `export_onnx`; its name.
+    """Write a person detector, see `write_exported`; its name.
 
     Args:
         detector: "auto", the one in the package, or a weights file.
@@ -60,62 +63,66 @@ def export_detector(detector: str | Path, out: Path) -> str:
     card = read_detector_card(file) if file.suffix == ".safetensors" else None
     if card is None:
         raise ConfigError(f"{detector} is no detector of hrnet's; give the weights file of one")
-    export_onnx(load_detection_model(card.network, file), card, out)
+    write_exported(load_detection_model(card.network, file), card, out)
     return card.name
 
 
-def export_onnx(model: PoseModel | DetectionModel, card: Card, file: Path) -> None:
-    """Write a model as ONNX, with its card in the metadata. Batch norms go into the convolutions
-    before them: the model is changed.
-
-    A pose model takes `crops` (N, H, W, 3) uint8 of the card's input size, and gives `points`
-    (N, K, 4), see `hrnet.model.PoseModel`; a detector takes `pictures` (N, H, W, 3) uint8, H and W
-    multiples of 32, and gives `boxes` (N, P, 5), see `hrnet.detection_model.DetectionModel`.
+def write_exported(
+    model: PoseModel | DetectionModel,
+    card: ModelCard | DetectorCard,
+    file: Path,
+    *,
+    int8: NDArray[np.uint8] | None = None,
+) -> None:
+    """Write a model with its card: as ONNX, see `hrnet.runtime.onnx_writing.write_onnx`, with the
+    card in the metadata; or, where the name ends in .xml, in OpenVINO's form, with a .bin beside
+    it.
 
     Raises:
-        ConfigError: the package onnx is not installed.
+        ConfigError: the package onnx, or openvino, is not installed.
     """
-    try:
-        import onnx
-    except ModuleNotFoundError:
-        raise ConfigError("exporting needs onnx: pip install 'hrnet[export]'") from None
-    fold_batch_norms(model.eval())
-    if isinstance(card, ModelCard):
-        width, height = card.input_size
-        names, dynamic = ("crops", "points"), {"crops": {0: "n"}, "points": {0: "n"}}
+    size = card.input_size if isinstance(card, ModelCard) else (card.input_size,) * 2
+    metadata = {(POSE_KEY if isinstance(card, ModelCard) else DETECTOR_KEY): card.to_json()}
+    if isinstance(model, PoseModel):
+        metadata[FLIP_TEST_KEY] = str(model.flip_test).lower()
+    if file.suffix == ".xml":
+        _write_openvino(model, size, metadata, file, int8)
     else:
-        width, height = 320, 256  # any, as sizes are free
-        names = ("pictures", "boxes")
-        dynamic = {"pictures": {0: "n", 1: "h", 2: "w"}, "boxes": {0: "n"}}
-    example = torch.zeros(2, height, width, 3, dtype=torch.uint8)
+        _write_onnx(model, size, metadata, file)
+
+
+def _write_onnx(
+    model: PoseModel | DetectionModel, size: tuple[int, int], metadata: dict[str, str], file: Path
+) -> None:
     with atomic_write(file) as temporary:
-        _trace(model, example, temporary, names, dynamic)
+        write_onnx(model, size, temporary)
+        import onnx
+
         content = onnx.load(temporary)
-        metadata = {(POSE_KEY if isinstance(card, ModelCard) else DETECTOR_KEY): card.to_json()}
-        if isinstance(model, PoseModel):
-            metadata[FLIP_TEST_KEY] = str(model.flip_test).lower()
         onnx.helper.set_model_props(content, metadata)
         onnx.save(content, temporary)
 
 
-def _trace(
-    model: nn.Module,
-    example: torch.Tensor,
+def _write_openvino(
+    model: PoseModel | DetectionModel,
+    size: tuple[int, int],
+    metadata: dict[str, str],
     file: Path,
-    names: tuple[str, str],
-    dynamic: dict[str, dict[int, str]],
+    int8: NDArray[np.uint8] | None,
 ) -> None:
-    with warnings.catch_warnings(), torch.no_grad():
-        # Of sizes that become constants, which is meant, and of the exporter that is to replace
-        # this one: it needs another package, and a minute.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            model,
-            (example,),
-            os.fspath(file),
-            input_names=[names[0]],
-            output_names=[names[1]],
-            dynamic_axes=dynamic,
-            opset_version=OPSET,
-            dynamo=False,
-        )
+    core = openvino_core()
+    from openvino import save_model
+
+    with TemporaryDirectory() as folder:
+        write_onnx(model, size, Path(folder, "model.onnx"))
+        content = core.read_model(Path(folder, "model.onnx"))
+        if int8 is not None:
+            content = quantise(content, int8)
+            metadata[PRECISION_KEY] = "int8"
+        for key, value in metadata.items():
+            content.set_rt_info(value, ["framework", key])
+        save_model(content, Path(folder, "model.xml"), compress_to_fp16=False)
+        # The weights first: the .xml alone is what is looked for.
+        for end in (".bin", ".xml"):
+            with atomic_write(file.with_suffix(end)) as temporary:
+                shutil.copyfile(Path(folder, f"model{end}"), temporary)

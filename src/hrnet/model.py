@@ -84,15 +84,8 @@ class PoseModel(nn.Module):
         similarity, from 0 to 1, is what the heatmap as a whole says of the point, see
         `HeatmapCodec.expected_similarity`. `hrnet.calibration` makes a probability of both.
         """
-        heatmaps = self.heatmaps(crops)
-        points = self.codec.decode(heatmaps)
-        h, w = heatmaps.shape[-2:]
-        similarity = self.codec.expected_similarity(
-            heatmaps, points[..., :2], self.tolerance * math.sqrt(h * w)
-        )
         height, width = crops.shape[1:3]
-        cell = points.new_tensor([*self.codec.cell_size((width, height)), 1.0])
-        return torch.cat([points * cell, similarity[..., None]], dim=-1)
+        return self.points(self.heatmaps(crops), (width, height))
 
     def heatmaps(self, crops: Tensor) -> Tensor:
         """Crops (N, H, W, 3) uint8 RGB -> heatmaps (N, K, H/4, W/4) float32, flip test included."""
@@ -107,6 +100,17 @@ class PoseModel(nn.Module):
                 mirrored = torch.cat([mirrored[..., :1], mirrored[..., :-1]], dim=-1)
             heatmaps = (heatmaps + mirrored) / 2
         return heatmaps
+
+    def points(self, heatmaps: Tensor, input_size: tuple[int, int]) -> Tensor:
+        """Heatmaps (N, K, h, w) of crops of an input size (width, height) -> points (N, K, 4), see
+        `forward`."""
+        points = self.codec.decode(heatmaps)
+        h, w = heatmaps.shape[-2:]
+        similarity = self.codec.expected_similarity(
+            heatmaps, points[..., :2], self.tolerance * math.sqrt(h * w)
+        )
+        cell = points.new_tensor([*self.codec.cell_size(input_size), 1.0])
+        return torch.cat([points * cell, similarity[..., None]], dim=-1)
 
     def activate(self, outputs: Tensor) -> Tensor:
         """The network's outputs (N, K, h, w) as float32 heatmaps.

@@ -1,5 +1,5 @@
 """The command line: `hrnet predict`, `hrnet evaluate`, `hrnet train`, `hrnet models`,
-`hrnet convert`, `hrnet export`, `hrnet data`.
+`hrnet convert`, `hrnet export`, `hrnet benchmark`, `hrnet data`.
 
 One file a command. Each imports what it needs when it runs, so that `--help` is instant.
 """
@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from hrnet.cli import convert, data, evaluate, export, models, predict, train
+from hrnet.cli import benchmark, convert, data, evaluate, export, models, predict, train
 from hrnet.cli.console import console
 from hrnet.errors import HRNetError
 
@@ -34,6 +34,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("train")(train.train)
 app.command("convert")(convert.convert)
 app.command("export")(export.export)
+app.command("benchmark")(benchmark.benchmark)
 app.add_typer(models.models, name="models")
 app.add_typer(data.data, name="data")
 

@@ -8,7 +8,7 @@ import typer
 
 from hrnet.cli.console import console, progress_bar
 from hrnet.cli.data import Orient
-from hrnet.cli.options import ModelName, OtherWeights
+from hrnet.cli.options import Device, ModelName, OtherWeights, Precision, Runtime
 
 if TYPE_CHECKING:
     from hrnet.evaluation.evaluate import Evaluation
@@ -46,7 +46,9 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder of the pictures. [default: images beside the file, or its own]"),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    device: Device = "auto",
+    runtime: Runtime = "auto",
+    precision: Precision = "fp32",
     flip_test: Annotated[
         bool, typer.Option("--flip-test", help="Average with the mirrored picture; half as fast.")
     ] = False,
@@ -102,6 +104,7 @@ def evaluate(
     from hrnet.evaluation.report import joint_rows, shown, write_report
     from hrnet.files import atomic_write
     from hrnet.predicting.estimator import PoseEstimator
+    from hrnet.runtime.execution import Execution
     from hrnet.skeletons import find_skeleton
 
     # Not found out after everything is predicted.
@@ -118,11 +121,11 @@ def evaluate(
     if predictions is not None:
         if calibrate is not None:
             raise ConfigError("--calibrate is for a model; leave out --predictions")
-        defaults = (None, "default", "gt", None, "auto", False)
-        if (model, weights, boxes, detector, device, flip_test) != defaults:
+        defaults = (None, "default", "gt", None, "auto", "auto", "fp32", False)
+        if (model, weights, boxes, detector, device, runtime, precision, flip_test) != defaults:
             raise ConfigError(
                 "--predictions are evaluated as they are; leave out --model, --weights, --boxes, "
-                "--detector, --device and --flip-test"
+                "--detector, --device, --runtime, --precision and --flip-test"
             )
         points = read_skeleton(data) if skeleton in (None, "data") else find_skeleton(skeleton)
         found = read_predictions(predictions, points)
@@ -138,14 +141,22 @@ def evaluate(
     else:
         if skeleton is not None:
             raise ConfigError("--skeleton is for --predictions; a model has its own")
-        estimator = PoseEstimator(model, weights=weights, device=device, flip_test=flip_test)
+        estimator = PoseEstimator(
+            model,
+            weights=weights,
+            device=device,
+            runtime=runtime,
+            precision=precision,
+            flip_test=flip_test,
+        )
+        execution = Execution(device, runtime, precision)
         with progress_bar("evaluating") as progress:
             figures = run(
                 estimator,
                 data,
                 images=images,
                 boxes=boxes,
-                detector=None if detector is None else find_detector(detector, device),
+                detector=None if detector is None else find_detector(detector, execution),
                 ignore=ignore,
                 protocol=protocol.value,
                 orient=orient.value,
@@ -163,7 +174,7 @@ def evaluate(
         width, height = about["input_size"]
         line += (
             f", boxes: {about['boxes']}, flip test {'on' if flip_test else 'off'}, "
-            f"input {width} x {height}, codec {about['codec']}"
+            f"input {width} x {height}, codec {about['codec']}, {about['runs']}"
         )
     if about["people_without_prediction"]:
         line += f"; for {about['people_without_prediction']} there is no prediction"

@@ -11,3 +11,18 @@ ModelName = Annotated[
 OtherWeights = Annotated[
     str, typer.Option(help="A file, URL or hf:owner/name of other weights for the model.")
 ]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
+Runtime = Annotated[
+    str,
+    typer.Option(
+        help="torch, onnxruntime, openvino, or auto: on a processor OpenVINO where it is "
+        "installed, else PyTorch."
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="Of the network's arithmetic: fp32, bf16, fp16, or auto: bf16 or fp16 where the "
+        "machine has units for it."
+    ),
+]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hrnet.cli.console import INTERRUPTED, console, stoppable
-from hrnet.cli.options import ModelName, OtherWeights
+from hrnet.cli.options import Device, ModelName, OtherWeights, Precision, Runtime
 
 if TYPE_CHECKING:
     from hrnet.predicting.estimator import PoseEstimator
@@ -94,7 +94,9 @@ def predict(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print one JSON line a picture, nothing else.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    device: Device = "auto",
+    runtime: Runtime = "auto",
+    precision: Precision = "auto",
     flip_test: Annotated[
         bool, typer.Option("--flip-test", help="Average with the mirrored picture; half as fast.")
     ] = False,
@@ -133,7 +135,13 @@ def predict(
         raise ConfigError("videos go without --boxes, --annotations and --resume")
     found = [] if videos else find_sources(sources, recursive=recursive, skip=out)
     estimator = PoseEstimator(
-        model, weights=weights, device=device, flip_test=flip_test, detector=detector
+        model,
+        weights=weights,
+        device=device,
+        runtime=runtime,
+        precision=precision,
+        flip_test=flip_test,
+        detector=detector,
     )
     if detector == AUTO and boxes is None:
         detector = auto_detector(estimator.card.skeleton)
@@ -161,6 +169,7 @@ def predict(
             "model": estimator.card.name if model is None else model,
             "weights": weights,
             "flip test": flip_test,
+            "runtime, device or precision": estimator.runner.runs,
             "boxes": _hash(boxes),
             "detector": detector,
             "annotations": _hash(annotations),
@@ -197,7 +206,8 @@ def predict(
         errors.print(f"interrupted; {so_far}; to go on, repeat the command with --resume")
         raise typer.Exit(INTERRUPTED) from None
     if not quiet:
-        console().print(count.summary(out, None if boxes is not None else detector))
+        found_by = None if boxes is not None else detector
+        console().print(count.summary(out, found_by, estimator.runner.runs))
         if as_one and count.done:
             console().print(AS_ONE.format("picture", estimator.card.name))
     if count.failed:
@@ -244,7 +254,10 @@ def _predict_videos(
                 )
             if not quiet:
                 found_by = _found_by(estimator.detector.name)
-                console().print(f"{source}: {summary}, {found_by}; results are in {out}/")
+                console().print(
+                    f"{source}: {summary} ({estimator.runner.runs}), {found_by}; results are in "
+                    f"{out}/"
+                )
     except KeyboardInterrupt:
         errors.print(f"interrupted; what is done so far is in {out}/")
         raise typer.Exit(INTERRUPTED) from None
@@ -314,8 +327,8 @@ class _Count:
             self.done += 1
             self.people += len(done.answer["people"])
 
-    def summary(self, out: Path, detector: str | None) -> str:
-        """With the name of what found the people, if anything did."""
+    def summary(self, out: Path, detector: str | None, runs: str) -> str:
+        """With the name of what found the people, if anything did, and what the model runs in."""
         people, pictures = (self.people, "person", "people"), (self.done, "picture", "pictures")
         parts = [f"{_plural(*people)} in {_plural(*pictures)}"]
         if detector is not None:
@@ -325,6 +338,8 @@ class _Count:
         if self.failed:
             failed = _plural(self.failed, "picture", "pictures")
             parts.append(f"{failed} could not be used (see above)")
+        if self.done:
+            parts.append(f"the model ran in {runs}")
         if self.done or self.earlier:
             parts.append(f"results are in {out}/")
         return "; ".join(parts)

@@ -1,6 +1,7 @@
 """Which detector is meant, by a name or a file."""
 
 import os
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -10,10 +11,13 @@ from hrnet.detection.detector import Detector, WholePicture
 from hrnet.detection.hrnet_detector import HRNetDetector, load_detector
 from hrnet.detection.yolox import Yolox
 from hrnet.errors import ConfigError
+from hrnet.runtime.execution import TORCH, Execution
 from hrnet.runtime.onnx_session import OnnxSession
+from hrnet.runtime.opening import open_file
 from hrnet.skeletons import Skeleton
 from hrnet.tables import nearest_names, read_table, validate
 from hrnet.zoo.card import DETECTOR_KEY, WeightsCard, card_in
+from hrnet.zoo.find import EXPORTED
 from hrnet.zoo.sources import fetch_weights, named_file
 
 WHOLE = "whole"
@@ -38,14 +42,15 @@ def auto_detector(skeleton: Skeleton) -> str:
     return os.environ.get(VARIABLE) or PACKAGED if skeleton.of_people else WHOLE
 
 
-def find_detector(name: str | Path, device: str = "auto") -> Detector:
+def find_detector(name: str | Path, execution: Execution | None = None) -> Detector:
     """A detector, ready.
 
     Args:
         name: one of `list_detectors()`; an ONNX file of YOLOX's; or a detector of this package, its
             weights file or what `hrnet export` made of it; by the path, or by a URL that ends with
             #sha256=...
-        device: "auto", or PyTorch's name; YOLOX runs on the processor.
+        execution: where it is to run, if not wherever suits the machine; YOLOX runs on the
+            processor, in ONNX Runtime.
 
     Raises:
         ConfigError: there is no such detector, or ONNX Runtime is not installed.
@@ -55,13 +60,22 @@ def find_detector(name: str | Path, device: str = "auto") -> Detector:
     if str(name) == WHOLE:
         return WholePicture()
     file = detector_file(name)
+    execution = Execution() if execution is None else execution
     if file.suffix == ".safetensors":
-        return load_detector(file, device)
-    session = OnnxSession(file)
+        return load_detector(file, execution)
+    if str(name) in _cards():
+        return Yolox(OnnxSession(file), file, str(name))
+    # Files run on the processor, whatever the pose model does.
+    execution = replace(
+        execution,
+        device="cpu",
+        runtime=AUTO if execution.runtime == TORCH else execution.runtime,
+    )
+    session = open_file(file, execution)
     own = card_in(DetectorCard, DETECTOR_KEY, session.metadata, file)
     if own is not None:
         return HRNetDetector(own, session)
-    return Yolox(session, file, str(name) if str(name) in _cards() else file.stem)
+    return Yolox(open_file(file, replace(execution, precision="fp32")), file, file.stem)
 
 
 def detector_file(name: str | Path) -> Path:
@@ -69,7 +83,8 @@ def detector_file(name: str | Path) -> Path:
     name = PACKAGED if str(name) == AUTO else str(name)
     card = _cards().get(name)
     # A path is taken as such, and a URL's file is fetched into the cache.
-    file = fetch_weights(card) if card is not None else named_file(name, (".onnx", ".safetensors"))
+    ends = ".safetensors", *EXPORTED
+    file = fetch_weights(card) if card is not None else named_file(name, ends)
     if file is None:
         known = nearest_names(name, list_detectors())
         raise ConfigError(

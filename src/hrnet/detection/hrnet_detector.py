@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -11,7 +12,12 @@ from numpy.typing import NDArray
 from hrnet.detection.boxes import suppress
 from hrnet.detection.card import DetectorCard, read_detector_card
 from hrnet.errors import ConfigError, WeightsError
+from hrnet.runtime.execution import Execution
+from hrnet.runtime.opening import open_model
 from hrnet.runtime.session import Session
+
+if TYPE_CHECKING:
+    from hrnet.detection_model import DetectionModel
 
 MULTIPLE = 32  # of pixels each way, that all of the network's branches fit
 # Pictures that are larger than so many times the input are looked at from closer as well: in parts
@@ -128,23 +134,24 @@ def fitted(image: NDArray[np.uint8], longer: int) -> tuple[NDArray[np.uint8], ND
     return small, np.array([size[0] / width, size[1] / height])
 
 
-def load_detector(file: Path, device: str = "auto") -> HRNetDetector:
+def load_detector(file: Path, execution: Execution) -> HRNetDetector:
     """A detector's weights file, ready.
-
-    Args:
-        device: "auto", or PyTorch's name.
 
     Raises:
         WeightsError: the file is missing or broken, or not a detector's.
-        ConfigError: its card is not valid, or there is no such device.
+        ConfigError: its card is not valid, or there is no such device or runtime.
     """
     card = read_detector_card(file)
     if card is None:
         raise WeightsError(f"{file} is no detector of hrnet's: it carries no detector's card")
-    # Here alone PyTorch is loaded, if a detector needs it.
-    try:
+
+    def make() -> "DetectionModel":
         from hrnet.detection_model import load_detection_model
-        from hrnet.runtime.torch_session import TorchSession
+
+        return load_detection_model(card.network, file)
+
+    try:
+        session = open_model(make, (card.input_size,) * 2, file, card.to_json(), execution)
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -152,5 +159,4 @@ def load_detector(file: Path, device: str = "auto") -> HRNetDetector:
             f"the detector {card.name} needs PyTorch, which is not here; give one that hrnet "
             "export --detector auto wrote, or boxes"
         ) from None
-
-    return HRNetDetector(card, TorchSession(load_detection_model(card.network, file), device))
+    return HRNetDetector(card, session)

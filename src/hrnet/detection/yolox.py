@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hrnet.detection.boxes import suppress
 from hrnet.errors import WeightsError
 from hrnet.runtime.onnx_session import OnnxSession
+from hrnet.runtime.openvino_session import OpenVINOSession
 
 STRIDES = (8, 16, 32)
 GREY = 114  # what fills up the network's input
@@ -44,7 +45,7 @@ class Yolox:
 
     def __init__(
         self,
-        session: OnnxSession,
+        session: OnnxSession | OpenVINOSession,
         file: Path,
         name: str,
         *,

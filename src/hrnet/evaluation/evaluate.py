@@ -150,6 +150,7 @@ def evaluate(
             "flip_test": estimator.flip_test,
             "input_size": list(estimator.card.input_size),
             "codec": estimator.card.codec.kind,
+            "runs": estimator.runner.runs,
         },
     )
     return replace(evaluation, figures={**evaluation.figures, **of_boxes})

@@ -26,6 +26,7 @@ from hrnet.predicting.ahead import run_ahead
 from hrnet.predicting.between import boxes_between
 from hrnet.predicting.picture import FrameResult, Picture, PictureResult
 from hrnet.result import Poses
+from hrnet.runtime.execution import Execution
 from hrnet.runtime.runner import load_runner
 from hrnet.similarity import AREA_OF_BOX, oks_nms, sigmas_of
 from hrnet.video.reading import Frame, Frames, open_frames
@@ -56,6 +57,10 @@ class PoseEstimator:
         weights: "default" for the model's own, fetched where need be; None for random ones; or a
             file, URL or "hf:owner/name" that fits the model.
         device: "auto", or PyTorch's name, such as "cpu" or "cuda:1".
+        runtime: "torch", "onnxruntime", "openvino", or "auto": on a processor OpenVINO where it is
+            installed, else PyTorch. The environment variable HRNET_RUNTIME says what "auto" is.
+        precision: of the network's arithmetic, "fp32", "bf16", "fp16", or "auto": bf16 or fp16
+            where the machine has units for it, else fp32; HRNET_PRECISION says what "auto" is.
         flip_test: average with the prediction for the mirrored picture: a little more accurate,
             half as fast.
         padding: factor on each box for what the network sees of it; None takes the model's own.
@@ -79,6 +84,8 @@ class PoseEstimator:
         *,
         weights: str | Path | None = "default",
         device: str = "auto",
+        runtime: str = "auto",
+        precision: str = "auto",
         flip_test: bool = False,
         padding: float | None = None,
         detector: str | Path = AUTO,
@@ -88,21 +95,34 @@ class PoseEstimator:
             raise ConfigError(f"batch_size is {batch_size}; it must be at least 1")
         if padding is not None and not 0 < padding < float("inf"):
             raise ConfigError(f"padding is {padding}; it must be positive, such as 1.25")
-        self.runner = load_runner(model, weights=weights, device=device, flip_test=flip_test)
+        self._execution = Execution(device, runtime, precision)
+        self.runner = load_runner(
+            model, weights=weights, flip_test=flip_test, execution=self._execution
+        )
         self.card = self.runner.card
         self.flip_test = self.runner.flip_test
         self.padding = self.card.padding if padding is None else padding
         self.batch_size = self.runner.session.batch_size if batch_size is None else batch_size
-        self._detector, self._device = detector, device
+        self._detector = detector
         if detector != AUTO:  # else it is loaded for the first picture without boxes
             self.detector  # noqa: B018
+
+    def about(self) -> dict[str, Any]:
+        """For results: the model's name, whether it does the flip test, what it runs in."""
+        return {
+            "name": self.card.name,
+            "flip_test": self.flip_test,
+            "runtime": self.runner.session.provider,
+            "device": self.runner.session.device,
+            "precision": self.runner.session.precision,
+        }
 
     @cached_property
     def detector(self) -> Detector:
         """What finds the people in pictures without boxes."""
         name = self._detector
         return find_detector(
-            auto_detector(self.card.skeleton) if name == AUTO else name, self._device
+            auto_detector(self.card.skeleton) if name == AUTO else name, self._execution
         )
 
     @overload
@@ -202,10 +222,12 @@ class PoseEstimator:
                     chain(head, read), keep_pixels, workers if searching else None, every
                 )
                 batches = self._batches(seen, waiting, batch_size)
-                first = next(batches)
-                batches = chain([first], batches)
+                firsts = [next(batches)]
+                if len(firsts[0]) == batch_size:
+                    firsts.append(next(batches))
+                batches = chain(firsts, batches)
                 points: Iterable[NDArray[np.float32]] = map(self._run, batches)
-                if len(first) == batch_size:
+                if firsts[-1] and len(firsts) == 2:
                     points = run_ahead(workers, self._run, batches, most=1 + session.parallel)
                 yield from self._place(points, waiting)
             if failures:  # after the results before it

@@ -78,8 +78,7 @@ def predict_folder(
         answer = result.answer(
             file=source.file_name,
             path=str(source.place),
-            model=estimator.card.name,
-            flip_test=estimator.flip_test,
+            model=estimator.about(),
         )
         outputs.write(source, result, answer)
         return Done(source, answer)

@@ -30,7 +30,7 @@ COCO_FILE = "coco_results.json"
 CSV_FILE = "poses.csv"
 LABELS_FILE = "labels.json"
 JOURNAL_FILE = ".hrnet-progress.jsonl"
-JOURNAL_VERSION = 2
+JOURNAL_VERSION = 3
 LONGEST_NAME = 240  # bytes; file systems take 255, with the ending
 
 

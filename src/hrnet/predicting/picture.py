@@ -88,7 +88,7 @@ class PictureResult:
         """(H, W, 3) uint8 RGB of the picture, read again where they were not kept."""
         return self.picture.read()[0] if self.kept is None else self.kept
 
-    def answer(self, *, file: str, path: str, model: str, flip_test: bool) -> dict[str, Any]:
+    def answer(self, *, file: str, path: str, model: dict[str, Any]) -> dict[str, Any]:
         """What a picture's JSON file holds: `Poses.to_dict`, and of which picture and model that
         is. `pixels` says what coordinates are measured on: the picture "upright", turned by its
         `orientation`, or as "stored"."""
@@ -103,7 +103,7 @@ class PictureResult:
                 "pixels": "upright" if self.picture.upright else "stored",
                 "orientation": self.orientation,
             },
-            "model": {"name": model, "flip_test": flip_test},
+            "model": model,
             **self.poses.to_dict(),
         }
 

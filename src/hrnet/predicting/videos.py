@@ -69,7 +69,7 @@ class VideoOutputs(Closing):
                     {
                         "schema": SCHEMA,
                         "video": _described(frames),
-                        "model": {"name": estimator.card.name, "flip_test": estimator.flip_test},
+                        "model": estimator.about(),
                         "detector": estimator.detector.name,
                         "skeleton": estimator.card.skeleton.to_dict(),
                     }

@@ -10,11 +10,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hrnet.errors import ConfigError, WeightsError
+from hrnet.runtime.carrying import contents_of, opened
+from hrnet.runtime.onnx_names import HEATMAPS
 from hrnet.runtime.session import Arrays
 
 
 class OnnxSession:
-    """See `hrnet.runtime.session.Session`. It runs on the processor.
+    """See `hrnet.runtime.session.Session`. It runs on the processor. The output HEATMAPS, if there
+    is one, is not asked for.
 
     Attributes:
         shapes: of the inputs; None where an axis may have any length.
@@ -33,6 +36,7 @@ class OnnxSession:
     precision = "fp32"
     parallel = 1
     batch_size = 8
+    contents: dict[str, bytes] | None = None
 
     def __init__(self, file: Path) -> None:
         try:
@@ -54,6 +58,8 @@ class OnnxSession:
             reason = " ".join(str(error).split())
             raise WeightsError(f"{file} cannot be run by ONNX Runtime: {reason}") from None
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        outputs = [own.name for own in self._session.get_outputs()]
+        self._outputs = [name for name in outputs if name != HEATMAPS]
         inputs = self._session.get_inputs()
         self._names = [own.name for own in inputs]
         self.shapes = [
@@ -61,13 +67,14 @@ class OnnxSession:
             for own in inputs
         ]
 
-    def __reduce__(self) -> tuple[type["OnnxSession"], tuple[Path]]:
-        """It is pickled as its file's path."""
-        return OnnxSession, (self.file,)
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It is pickled with its file."""
+        contents = contents_of(self.file) if self.contents is None else self.contents
+        return opened, (OnnxSession, contents)
 
     def __call__(self, *inputs: NDArray[Any]) -> Arrays:
         """See `hrnet.runtime.session.Session`."""
-        return tuple(self._session.run(None, dict(zip(self._names, inputs, strict=True))))
+        return tuple(self._session.run(self._outputs, dict(zip(self._names, inputs, strict=True))))
 
     @contextmanager
     def workers(self) -> Iterator[Executor]:

@@ -7,30 +7,34 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hrnet.errors import ConfigError
 from hrnet.runtime.session import Arrays
+
+HALF_PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class TorchSession:
     """See `hrnet.runtime.session.Session`.
 
     Args:
-        module: tensors in, a tensor or a tuple of tensors out. It is changed: its batch norms go
-            into the convolutions before them.
+        module: tensors in, a tensor or a tuple of tensors out; its `network` computes in
+            `precision`. It is changed: its batch norms go into the convolutions before them.
         device: "auto" (CUDA, then Apple's MPS, then the CPU) or a name of PyTorch's.
+        precision: "fp32", "bf16", "fp16", or "auto": fp16 on CUDA, bf16 on a processor with
+            instructions for it, else fp32.
 
     Raises:
         ConfigError: there is no such device here.
     """
 
     provider = "torch"
-    precision = "fp32"
 
-    def __init__(self, module: nn.Module, device: str = "auto") -> None:
+    def __init__(self, module: nn.Module, device: str = "auto", precision: str = "fp32") -> None:
         self.device = _pick_device() if device == "auto" else device
+        self.precision = _pick_precision(self.device) if precision == "auto" else precision
         self.threads = torch.get_num_threads()
         # Of threads that compute together each waits for the slowest, and on a busy processor
         # that is long. Of two calls at once one goes on.
@@ -38,6 +42,10 @@ class TorchSession:
         # On a processor more at once are no faster and take more memory.
         self.batch_size = 8 * self.parallel if self.device == "cpu" else 32
         fold_batch_norms(module.eval())
+        if self.precision != "fp32":
+            network: Any = module.network
+            kind = self.device.partition(":")[0]
+            module.network = _InHalfPrecision(network, kind, HALF_PRECISIONS[self.precision])
         try:
             self.module = module.to(self.device)
             self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # not in the stubs
@@ -70,6 +78,27 @@ class TorchSession:
             torch.set_num_threads(threads)  # the workers' number became that of threads to come
 
 
+class _InHalfPrecision(nn.Module):
+    """A network under `torch.autocast`; its outputs are float32."""
+
+    def __init__(self, network: nn.Module, kind: str, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network = network
+        self.kind = kind
+        self.dtype = dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(self.kind, self.dtype):
+            outputs: Tensor = self.network(x)
+        return outputs.float()
+
+
+def multiplies_bf16() -> bool:
+    """Whether the processor has instructions for it; of one that PyTorch tells nothing of, no."""
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
 def fold_batch_norms(module: nn.Module) -> None:
     """Put the batch norms of a module in evaluation mode into the convolutions before them, in
     place: `bn1` into `conv1`, and those that have a number into what is before them. That saves
@@ -82,6 +111,12 @@ def fold_batch_norms(module: nn.Module) -> None:
             setattr(module, name, nn.Identity())
         else:
             fold_batch_norms(child)
+
+
+def _pick_precision(device: str) -> str:
+    if device.startswith("cuda"):
+        return "fp16"
+    return "bf16" if device == "cpu" and multiplies_bf16() else "fp32"
 
 
 def _pick_device() -> str:

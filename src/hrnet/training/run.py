@@ -23,6 +23,7 @@ from hrnet.data.people import in_words
 from hrnet.errors import ConfigError
 from hrnet.evaluation.evaluate import Evaluation, package_versions
 from hrnet.files import atomic_write, sha256_of
+from hrnet.runtime.torch_session import multiplies_bf16
 from hrnet.tables import read_json, validate
 from hrnet.training.callbacks import (
     AtomicCheckpoints,
@@ -269,15 +270,9 @@ def _settings(config: RunConfig) -> dict[str, Any]:
 
 def _precision(config: RunConfig, on_cpu: bool) -> Any:
     """The recipe's, but for bf16 on a processor that can only emulate it."""
-    if on_cpu and config.precision == "bf16-mixed" and not _multiplies_bf16():
+    if on_cpu and config.precision == "bf16-mixed" and not multiplies_bf16():
         return "32-true"
     return config.precision
-
-
-def _multiplies_bf16() -> bool:
-    """Whether the processor does; of one that PyTorch tells nothing of, no."""
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def _callbacks(recipe: AnyRecipe, out: Path, steps: int, task: Task) -> list[pl.Callback]:

@@ -146,7 +146,12 @@ def images_folder(recipe: Recipe, source: DataSource) -> Path | None:
 
 
 def flip_tested(recipe: Recipe, weights: str | Path, device: str) -> PoseEstimator:
-    """Weights ready to predict, with the flip test if the recipe's skeleton mirrors; on a device by
-    Lightning's name."""
-    device = "cuda" if device == "gpu" else device
-    return PoseEstimator(weights, device=device, flip_test=recipe.model.skeleton.mirrors)
+    """Weights ready to predict in single precision, with the flip test if the recipe's skeleton
+    mirrors; on a device by Lightning's name."""
+    return PoseEstimator(
+        weights,
+        device="cuda" if device == "gpu" else device,
+        runtime="torch",
+        precision="fp32",
+        flip_test=recipe.model.skeleton.mirrors,
+    )

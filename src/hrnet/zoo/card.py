@@ -15,7 +15,8 @@ from hrnet.tables import merged, validate
 
 # Of a card in a weights file's metadata: a pose model's, and a detector's.
 POSE_KEY, DETECTOR_KEY = "hrnet_card", "hrnet_detector"
-FLIP_TEST_KEY = "hrnet_flip_test"  # of an exported file: "true" or "false"
+# Of an exported file: "true" or "false"; and "int8" of a quantised one.
+FLIP_TEST_KEY, PRECISION_KEY = "hrnet_flip_test", "hrnet_precision"
 
 
 class _Table(BaseModel):

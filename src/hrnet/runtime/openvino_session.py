@@ -1,0 +1,188 @@
+"""Networks in OpenVINO."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrnet.errors import ConfigError, WeightsError
+from hrnet.files import cache_folder
+from hrnet.runtime.carrying import contents_of, opened
+from hrnet.runtime.onnx_names import HEATMAPS
+from hrnet.runtime.session import Arrays
+from hrnet.zoo.card import POSE_KEY, PRECISION_KEY
+
+KEPT = 40  # compiled models in the cache
+NAMES = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+
+
+class OpenVINOSession:
+    """See `hrnet.runtime.session.Session`. It runs on the processor, a call at a time.
+
+    What follows the output HEATMAPS is compiled apart, in fp32: a blur or a sum in half precision
+    moves points.
+
+    Attributes:
+        metadata: what the file says of itself.
+
+    Args:
+        file: the network as ONNX, or OpenVINO's .xml beside its .bin.
+        precision: see `pick_precision`.
+
+    Raises:
+        ConfigError: OpenVINO is not installed, or the processor has no such precision.
+        WeightsError: the file is missing, or no network that OpenVINO can run.
+    """
+
+    provider = "openvino"
+    device = "cpu"
+    parallel = 1
+    batch_size = 8
+    contents: dict[str, bytes] | None = None
+
+    def __init__(self, file: Path, precision: str = "auto") -> None:
+        self._asked = precision
+        precision = pick_precision(precision)
+        if not file.is_file():
+            raise WeightsError(f"there is no file {file}")
+        self.file = file.absolute()
+        self.threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+        core = openvino_core()
+        config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": self.threads}
+        try:
+            model = core.read_model(file)
+            self.metadata = _metadata(model)
+            self.precision = self.metadata.get(PRECISION_KEY, precision)
+            self.shapes = [_lengths(own) for own in model.inputs]
+            parts = [(model, precision)]
+            if any(HEATMAPS in output.names for output in model.outputs):
+                network, decoder = _split(model, core.read_model(file))
+                parts = [(network, precision), (decoder, "fp32")]
+            elif POSE_KEY in self.metadata:  # as version 0 wrote them, decoding inside
+                self.precision = "fp32"
+                parts = [(model, "fp32")]
+            self._requests = [
+                _compiled(core, part, {**config, "INFERENCE_PRECISION_HINT": NAMES[own]})
+                for part, own in parts
+            ]
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise WeightsError(f"{file} cannot be run by OpenVINO: {reason}") from None
+        self._lock = Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It is pickled with its file."""
+        contents = contents_of(self.file) if self.contents is None else self.contents
+        return opened, (OpenVINOSession, contents, self._asked)
+
+    def __call__(self, *inputs: NDArray[Any]) -> Arrays:
+        """See `hrnet.runtime.session.Session`."""
+        with self._lock:  # its memory is used again by the next call
+            values: Any = inputs
+            for request in self._requests:
+                results = request.infer(
+                    dict(enumerate(values)), share_inputs=True, share_outputs=True
+                )
+                values = [results[output] for output in request.model_outputs]
+            return tuple(np.array(value) for value in values)
+
+    @contextmanager
+    def workers(self) -> Iterator[Executor]:
+        """See `hrnet.runtime.session.Session`."""
+        with ThreadPoolExecutor(self.parallel, "hrnet-run") as executor:
+            yield executor
+
+
+def pick_precision(precision: str) -> str:
+    """The one asked for, or of "auto" bf16 or fp16 where the processor has units for it, else fp32.
+
+    Raises:
+        ConfigError: OpenVINO is not installed, or the processor has no units for it.
+    """
+    can = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if precision == "auto":
+        return next((p for p in ("bf16", "fp16") if p.upper() in can), "fp32")
+    if precision.upper() not in can:
+        raise ConfigError(f"this processor has no units for {precision}; take fp32 or auto")
+    return precision
+
+
+@cache
+def openvino_core() -> Any:
+    """`openvino.Core`, one for the process: each sets the stack that signals are handled on and at
+    its end restores the one before, which another may have freed by then. The next Ctrl-C would end
+    the process by a segmentation fault (2026.4).
+
+    Raises:
+        ConfigError: OpenVINO is not installed.
+    """
+    try:
+        from openvino import Core
+    except ImportError as error:
+        raise ConfigError(
+            f"the runtime openvino needs openvino ({error}): pip install 'hrnet[openvino]'"
+        ) from None
+    return Core()
+
+
+def _compiled(core: Any, model: Any, config: dict[str, Any]) -> Any:
+    """A request to run it; what was compiled is kept on disk, where that is possible."""
+    folder = cache_folder() / "openvino"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        is_kept = os.access(folder, os.W_OK)
+    except OSError:
+        is_kept = False
+    if not is_kept:
+        return core.compile_model(model, "CPU", config).create_infer_request()
+    from filelock import FileLock
+
+    with FileLock(folder / "lock"):  # else one process may read what another writes
+        blobs = sorted(folder.glob("*.blob"), key=lambda blob: blob.stat().st_mtime)
+        for old in blobs[:-KEPT]:
+            old.unlink()
+        kept = {**config, "CACHE_DIR": str(folder)}
+        return core.compile_model(model, "CPU", kept).create_infer_request()
+
+
+def heatmaps_of(model: Any) -> Any:
+    """The output of an operation in an OpenVINO model that its output HEATMAPS is."""
+    source = next(o for o in model.outputs if HEATMAPS in o.names).node.input_value(0)
+    while source.node.get_type_name() == "Convert":  # to what they are; others are from before
+        source = source.node.input_value(0)
+    return source
+
+
+def _split(one: Any, other: Any) -> tuple[Any, Any]:
+    """Of a model read twice, what gives the heatmaps, and what makes the first output of them."""
+    from openvino import Model, opset13
+
+    network = Model([heatmaps_of(one)], one.get_parameters(), "network")
+    source = heatmaps_of(other)
+    given = opset13.parameter(source.get_partial_shape(), np.float32)
+    result = other.outputs[0].node
+    source.replace(given.output(0))
+    return network, Model([result.input_value(0)], [given], "decoder")
+
+
+def _metadata(model: Any) -> dict[str, str]:
+    """That of an ONNX file, or of one that `hrnet export` wrote as .xml."""
+    info = model.get_rt_info()
+    own = _plain(info["framework"]) if "framework" in info else {}
+    return {key: str(_plain(value)) for key, value in own.items()}
+
+
+def _plain(value: Any) -> Any:
+    """What OpenVINO at times has wrapped."""
+    return getattr(value, "value", value)
+
+
+def _lengths(value: Any) -> tuple[int | None, ...]:
+    return tuple(None if d.is_dynamic else d.get_length() for d in value.get_partial_shape())
