@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
+import hrnet
 from hrnet.cli import app
 from hrnet.data.batches.canvases import CanvasDataset, padded
 from hrnet.data.batches.plan import CanvasAugmentation
@@ -33,11 +34,11 @@ from hrnet.evaluation.detecting import box_figures, detect
 from hrnet.images import write_image
 from hrnet.skeletons import load_skeleton
 from hrnet.training import run as training_run
+from hrnet.training.detection import load_start
 from hrnet.training.detection_losses import box_loss, center_loss, generalised_iou
 from hrnet.training.recipe import load_pose_recipe, load_recipe
 from hrnet.training.run import train
 from hrnet.zoo.find import find_model, find_weights
-from hrnet.zoo.loading import load_weights
 from real_data import real_data
 
 RECIPE = "hrnet_w32_small_person"
@@ -96,6 +97,15 @@ def test_a_person_counts_by_the_logarithm_of_the_area_and_the_smaller_one_has_th
         torch.tensor([[big, small]]), torch.tensor([[[200.0, 0.0, 240.0, 40.0], NOBODY]]), (64, 64)
     )
     assert int((targets.heatmap == 1).sum()) == 1  # both have one centre
+    # The smaller one's is one cell; the larger one's are those where its Gaussian is over a half,
+    # 1.18 standard deviations of 14.4 and 21.6 pixels around, but for those near the smaller one.
+    assert targets.central[0, 30, 20] == 1
+    ys, xs = np.indices((64, 64))
+    around = ((xs - 20) * 4 / 14.4) ** 2 + ((ys - 30) * 4 / 21.6) ** 2 <= 2 * np.log(2)
+    around &= (abs(xs - 20) > 1) | (abs(ys - 30) > 1)
+    assert around.sum() > 50
+    np.testing.assert_allclose(targets.central[0][around], 1 / around.sum(), rtol=1e-5)
+    assert targets.central.sum().item() == pytest.approx(2)
     assert targets.boxes[0, 30, 20].tolist() == small
     assert targets.boxes[0, 40, 20].tolist() == big
     expected = 2 + np.log(160 * 240 / 16) + np.log(16)
@@ -118,12 +128,17 @@ def test_losses():
     narrow = torch.cat([outputs[:, :1], (smaller / UNIT).log()], dim=1)
     loss = box_loss(narrow, targets) / targets.weights.sum()
     assert loss == pytest.approx(5 * (1 - 44 * 144 / (60 * 160)), rel=1e-3)
-    # One place of 4096 with a logit of 0 and a target of 1: (1 - p)^2 log(p), p = 1/2.
-    nowhere = torch.full_like(outputs, -30.0)
-    nowhere[:, 0][targets.heatmap == 1] = 0
-    assert center_loss(nowhere, targets) == pytest.approx(0.25 * np.log(2), rel=1e-4)
+    # All about the centre a logit of 0, and nothing elsewhere: (q - p)^2 log(2), where p is 1/2 and
+    # q how much the place's box overlaps with the person's.
+    for boxes, quality in ((outputs, 1.0), (narrow, 44 * 144 / (60 * 160))):
+        unsure = torch.cat([torch.full_like(outputs[:, :1], -30.0), boxes[:, 1:]], dim=1)
+        unsure[:, 0][targets.central > 0] = 0
+        expected = (quality - 0.5) ** 2 * np.log(2)
+        assert center_loss(unsure, targets) == pytest.approx(expected, rel=1e-2)
     nothing = targets._replace(counted=torch.zeros_like(targets.counted))
-    assert center_loss(torch.full_like(outputs, 5.0), nothing) < 1e-3  # the centre alone counts
+    everywhere = torch.cat([torch.full_like(outputs[:, :1], 5.0), outputs[:, 1:]], dim=1)
+    assert center_loss(everywhere, nothing) < 1e-3  # the centre alone counts
+    assert center_loss(everywhere, targets) > 1000
 
 
 @pytest.mark.parametrize("mosaic", [0.0, 1.0])
@@ -222,9 +237,15 @@ def test_people_without_keypoints_crowds_and_other_things_in_coco_files(tmp_path
 
 
 def test_a_detector_starts_from_a_pose_model(tmp_path):
-    network = DetectionNet(**load_recipe(RECIPE).model.network.model_dump())
-    load_weights(network, find_weights("hrnet_w32_small_coco17"), head="skip")
-    outputs = network(torch.zeros(1, 3, 64, 96))
+    card = load_recipe(RECIPE).model
+    network = DetectionNet(**card.network.model_dump())
+    load_start(network, "hrnet_w32_small_coco17", card)
+    pose = hrnet.create_model().network.state_dict()
+    shared = [name for name in network.state_dict() if name in pose and "final" not in name]
+    assert len(shared) > 300
+    for name in shared:
+        assert torch.equal(network.state_dict()[name], pose[name])
+    outputs = network.eval()(torch.zeros(1, 3, 64, 96))
     assert outputs.shape == (1, 5, 16, 24)
     assert torch.sigmoid(outputs[:, 0]).mean() < 0.05  # nobody, before it has learnt anything
 
@@ -266,6 +287,7 @@ def test_four_pictures_are_learnt_by_heart(learnt, tmp_path):
     detector = find_detector(trained.weights)
     assert isinstance(detector, HRNetDetector)
     assert detector.name == "small"
+    detector.threshold = 0.15  # scores are overlaps, which are learnt later
     pictures = {p["id"]: images / p["file_name"] for p in content["images"]}
     figures = box_figures(content["annotations"], detect(detector, pictures), {})
     assert figures["recall"] == 1
@@ -325,7 +347,7 @@ def four_pictures(tmp_path):
 
 @pytest.mark.slow
 def test_the_packaged_detector_s_recipe_runs_by_one_command(four_pictures, tmp_path):
-    """In both stages, from the packaged pose model's weights; others than those labelled are looked
+    """In all stages, from the packaged pose model's weights; others than those labelled are looked
     for, once."""
     nano = real_data("../peers/yolox_nano.onnx")
     changes = [
@@ -345,7 +367,7 @@ def test_the_packaged_detector_s_recipe_runs_by_one_command(four_pictures, tmp_p
     card = read_detector_card(tmp_path / "run" / f"{RECIPE}.safetensors")
     assert (card.name, card.input_size) == (RECIPE, 320)
     records = [json.loads(f.read_text()) for f in sorted(tmp_path.glob("run/stage_*/run.json"))]
-    assert [record["steps"] for record in records] == [2, 2]
+    assert [record["steps"] for record in records] == [2, 2, 2, 2]
     assert len(list(tmp_path.glob("run/stage_1/others/*.npz"))) == 1
 
 
@@ -387,7 +409,9 @@ def test_two_processes_train_a_detector_as_one_does(four_pictures, tmp_path):
     logs = (tmp_path / run / "log" / "from_step_0" / "metrics.csv" for run in ("one", "two"))
     losses = [[row["loss"] for row in csv.DictReader(log.open()) if row["loss"]] for log in logs]
     assert len(losses[0]) == 4
-    np.testing.assert_allclose(*np.array(losses, np.float64), rtol=1e-3)
+    one, two = np.array(losses, np.float64)
+    np.testing.assert_allclose(one[:2], two[:2], rtol=1e-4)  # of the same weights, and a step on
+    np.testing.assert_allclose(one, two, rtol=1e-2)  # Adam makes much of what is next to nothing
 
 
 def test_a_detector_s_file_that_is_none(tmp_path, weights_of_nothing):

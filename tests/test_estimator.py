@@ -4,14 +4,18 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
 
 import numpy as np
 import pytest
 import torch
 
+import hrnet
 from hrnet.detection.boxes import check_boxes, whole_picture
+from hrnet.detection.card import SecondLook
+from hrnet.detection.find import PACKAGED
 from hrnet.errors import BoxError, ConfigError, ImageError, WeightsError
-from hrnet.images import write_image
+from hrnet.images import read_image, write_image
 from hrnet.predicting.estimator import PoseEstimator
 from hrnet.predicting.picture import Picture
 from hrnet.predicting.rows import PoseRows
@@ -270,7 +274,7 @@ def test_pictures_read_ahead_hold_a_bounded_number_of_bytes(fixed, monkeypatch):
     class Counted:
         """A detector that sees how many pictures are read and not yet cropped."""
 
-        name, padding, batch_size = "counted", None, 1
+        name, padding, batch_size, second_look = "counted", None, 1, None
 
         def __call__(self, images):
             nonlocal held
@@ -521,3 +525,44 @@ def test_a_large_picture_from_the_network_is_not_fetched_again(fixed, monkeypatc
     (result,) = fixed.stream([Picture("https://x.org/a.jpg")], keep_pixels=True)
     result.pixels()
     assert fetched == ["https://x.org/a.jpg"]
+
+
+class Guessing:
+    """A detector that finds the same boxes everywhere."""
+
+    name, padding, batch_size, threshold = "guessing", None, 1, 0.5
+
+    def __init__(self, boxes, second_look):
+        self.boxes, self.second_look = boxes, second_look
+
+    def __call__(self, images):
+        return [self.boxes[self.boxes[:, 4] > self.threshold] for _ in images]
+
+
+def test_joints_have_their_say_in_who_is_somebody(monkeypatch):
+    """Of boxes with the same score those stay in which joints are found."""
+    sample = files("hrnet") / "samples" / "group.jpg"
+    picture = read_image(sample.read_bytes())
+    people = hrnet.PoseEstimator(detector=PACKAGED)(picture).boxes
+    assert len(people) == 6
+    width = picture.shape[1]
+    sky = [[10, 5, 60, 90], [width - 70, 5, width - 15, 100]]
+    boxes = np.column_stack([np.concatenate([sky, people]), np.full(8, 0.25)])
+    look = SecondLook(candidates=0.2, threshold=0.5, box=1.0, joints=3.0, constant=0.5)
+    for own, count in ((look, 6), (None, 0)):
+        detector = Guessing(boxes, own)
+        monkeypatch.setattr("hrnet.predicting.estimator.find_detector", lambda *_, d=detector: d)
+        (result,) = hrnet.PoseEstimator(detector="guessing").stream(
+            [Picture(picture)], keep_pixels=True
+        )
+        assert len(result.poses) == len(result.crops()) == count
+    monkeypatch.setattr(
+        "hrnet.predicting.estimator.find_detector", lambda *_: Guessing(boxes, look)
+    )
+    poses = hrnet.PoseEstimator(detector="guessing")(picture)
+    np.testing.assert_allclose(poses.boxes, people, atol=1e-3)
+    expected = look.probability(np.full(6, 0.25), poses.probability)
+    np.testing.assert_allclose(poses.box_scores, expected, atol=1e-6)
+    # A model whose joints have no probabilities goes by the detector's own threshold.
+    weights = hrnet.PoseEstimator().runner.weights
+    assert len(hrnet.PoseEstimator(weights=weights, detector="guessing")(picture)) == 0

@@ -1,11 +1,13 @@
 """DetectionModel: from whole pictures to boxes of people. The same network as for joints, with
 another last layer.
 
-One heatmap says where people are: it has a peak at every person's centre (Zhou, Wang, Krähenbühl:
-*Objects as Points*, arXiv:1904.07850). Four more maps say at every place how far the person's
-edges are from there. In training these are learnt all around the centres, not at the peaks alone,
-which takes a fraction of the time (Liu, Zheng, Xu, Yang, Liu, Cai: *Training-Time-Friendly Network
-for Real-Time Object Detection*, AAAI 2020).
+One heatmap says where people's centres are (Zhou, Wang, Krähenbühl: *Objects as Points*,
+arXiv:1904.07850). Four more maps say at every place how far the person's edges are from there. In
+training these are learnt all around the centres, not at the peaks alone, which takes a fraction of
+the time (Liu, Zheng, Xu, Yang, Liu, Cai: *Training-Time-Friendly Network for Real-Time Object
+Detection*, AAAI 2020). And so is the heatmap: all about a centre it is to be the overlap that the
+box from there has with the person's (Li et al.: *Generalized Focal Loss*, NeurIPS 2020). With one
+place a person, somebody large, whose centre is anybody's guess, would have no high peak anywhere.
 
 Boxes are edges in pixels of the input: pixel k reaches from k to k + 1, as in COCO's `bbox`.
 """
@@ -25,11 +27,13 @@ from hrnet.zoo.checkpoints import read_checkpoint
 
 STRIDE = 4  # pixels of the input a cell of the maps, each way
 HEAD_CHANNELS = 64
+CONTEXT_CHANNELS = 128
 MOST = 100  # people in a picture
 # Distances are exp(output) of these pixels, the output bounded: 0.5 to 1,700 pixels.
 UNIT, LARGEST_OUTPUT = 32.0, 4.0
 # A person's Gaussian: standard deviation of the box's sides / 6 times this, cut at three of them.
 SPREAD = 0.54
+CENTRAL = 0.5  # of the Gaussian: from there places are the person's centre, for all one can tell
 # Where a network has learnt nothing yet: so few places are somebody's centre.
 RARE = 0.01
 
@@ -38,7 +42,9 @@ class Targets(NamedTuple):
     """What the maps of N pictures are to be.
 
     Attributes:
-        heatmap: (N, h, w), 1 at people's centres.
+        heatmap: (N, h, w), 1 at people's centres, falling off around them.
+        central: (N, h, w) how much each place counts as a person's centre; 0 where it is none. A
+            person's add up to 1.
         counted: (N, h, w) whether a place counts as one without a centre: not where people may
             be of whom nothing is known.
         boxes: (N, h, w, 4) edges of the person whom each place is near to.
@@ -47,31 +53,54 @@ class Targets(NamedTuple):
     """
 
     heatmap: Tensor
+    central: Tensor
     counted: Tensor
     boxes: Tensor
     weights: Tensor
 
 
 class DetectionNet(HighResolutionNet):
-    """`HighResolutionNet` with two convolutions in place of the last: pictures (N, 3, H, W) ->
-    (N, 5, H/4, W/4), the logit of a centre and four distances, see `DetectionModel`.
+    """`HighResolutionNet` with another head: pictures (N, 3, H, W) -> (N, 5, H/4, W/4), the logit
+    of a centre and four distances, see `DetectionModel`.
+
+    Whether something large is a person shows in the branches of low resolution, and the highest
+    has few channels to be told in: these are brought together at 1/8, and the result joins the
+    highest branch.
 
     Args:
         arguments: of `HighResolutionNet`, without the number of joints.
     """
 
     def __init__(self, **arguments: object) -> None:
-        super().__init__(num_joints=5, **arguments)  # type: ignore[arg-type] # checked by the card
+        super().__init__(num_joints=5, multi_scale_output=True, **arguments)  # type: ignore[arg-type] # checked by the card
+        c = self.final_layer.in_channels
         last = nn.Conv2d(HEAD_CHANNELS, 5, kernel_size=1)
         nn.init.normal_(last.weight, std=0.001)
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]
         with torch.no_grad():
             assert last.bias is not None
             last.bias[0] = torch.logit(torch.tensor(RARE))
-        first = conv3x3_bn_relu(self.final_layer.in_channels, HEAD_CHANNELS, stride=1)
-        for parameter in first[0].parameters():
-            nn.init.kaiming_normal_(parameter, mode="fan_out", nonlinearity="relu")
+        self.head = nn.Sequential(
+            nn.Conv2d((2 + 4 + 8) * c, CONTEXT_CHANNELS, kernel_size=1, bias=False),
+            nn.BatchNorm2d(CONTEXT_CHANNELS),
+            nn.ReLU(inplace=True),
+            conv3x3_bn_relu(CONTEXT_CHANNELS, HEAD_CHANNELS, stride=1),
+        )
+        first = conv3x3_bn_relu(c + HEAD_CHANNELS, HEAD_CHANNELS, stride=1)
+        for module in (*self.head.modules(), *first.modules()):
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         self.final_layer = nn.Sequential(first, last)  # type: ignore[assignment]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) -> (N, 5, H/4, W/4)."""
+        highest, *lower = self.features(x)
+        size = lower[0].shape[-2:]
+        lower = [lower[0], *(F.interpolate(b, size, mode="nearest") for b in lower[1:])]
+        assert self.head is not None
+        context = self.head(torch.cat(lower, dim=1))
+        context = F.interpolate(context, highest.shape[-2:], mode="nearest")
+        return self.final_layer(torch.cat([highest, context], dim=1))
 
 
 class DetectionModel(nn.Module):
@@ -92,7 +121,15 @@ class DetectionModel(nn.Module):
         """Pictures (N, H, W, 3) uint8 RGB -> (N, P, 5) float32: x1, y1, x2, y2 in pixels and a
         score from 0 to 1, best first: MOST of them, or as many as there are places, most of which
         are nobody (a score near 0). H and W are multiples of 4, at least 32."""
-        outputs = self.network(self.normalise(pictures)).float()
+        return self.people(self.maps(pictures))
+
+    def maps(self, pictures: Tensor) -> Tensor:
+        """Pictures -> the network's outputs (N, 5, H/4, W/4), float32."""
+        outputs: Tensor = self.network(self.normalise(pictures)).float()
+        return outputs
+
+    def people(self, outputs: Tensor) -> Tensor:
+        """The network's outputs -> (N, P, 5), see `forward`."""
         score = outputs[:, 0].sigmoid()
         # A place is a peak where none of its neighbours has more.
         peak = score * (F.max_pool2d(score[:, None], 3, stride=1, padding=1)[:, 0] == score)
@@ -153,10 +190,14 @@ def detection_targets(boxes: Tensor, ignored: Tensor, size: tuple[int, int]) -> 
     amount = (1 + areas.log()) / share.clamp(min=1e-6)
     batch = torch.arange(len(boxes), device=boxes.device)[:, None, None]
     weights = own * amount[batch, owner]
+    is_central = own >= CENTRAL
+    number = (F.one_hot(owner, boxes.shape[1]) * is_central[..., None]).sum(dim=(1, 2))
+    central = is_central / number.clamp(min=1)[batch, owner]
     edges = ignored.nan_to_num(-1.0)[:, :, None, None]
     inside = (places >= edges[..., :2]) & (places < edges[..., 2:])
     return Targets(
         heatmap=heat.amax(dim=1),
+        central=central,
         counted=~inside.all(dim=-1).any(dim=1),
         boxes=boxes[batch, owner],
         weights=weights,

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrnet.detection.boxes import whole_picture
+from hrnet.detection.card import SecondLook
 
 
 class Detector(Protocol):
@@ -17,9 +18,12 @@ class Detector(Protocol):
         padding: factor on its boxes for what the pose network sees; None for the pose model's own.
         batch_size: pictures that it likes to get at once.
         threshold: of the score: boxes below are left out.
+        second_look: what says with the joints found who is somebody; None where the score alone
+            does.
     """
 
     threshold: float
+    second_look: SecondLook | None
     name: str
     padding: float | None
     batch_size: int
@@ -36,6 +40,7 @@ class WholePicture:
     padding: float | None = 1.0
     batch_size = 1
     threshold = 0.0
+    second_look: SecondLook | None = None
 
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float64]]:
         """See `Detector`."""

@@ -46,6 +46,7 @@ class HRNetDetector:
         self.name = card.name
         self.card = card
         self.threshold = card.threshold
+        self.second_look = card.second_look
         self.session = session
         self.batch_size = 1 if session.device == "cpu" else 8
 

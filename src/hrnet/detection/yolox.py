@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrnet.detection.boxes import suppress
+from hrnet.detection.card import SecondLook
 from hrnet.errors import WeightsError
 from hrnet.runtime.onnx_session import OnnxSession
 from hrnet.runtime.openvino_session import OpenVINOSession
@@ -42,6 +43,7 @@ class Yolox:
 
     padding: float | None = None
     batch_size = 1
+    second_look: SecondLook | None = None
 
     def __init__(
         self,

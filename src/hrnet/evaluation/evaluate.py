@@ -1,7 +1,7 @@
 """A model's figures on an annotation file: prediction with the boxes given, plus metrics."""
 
 import importlib.metadata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from hrnet.data.annotations import hashable
 from hrnet.data.coco import WHOLEBODY_PARTS, Protocol, has_wholebody, pictures_and_categories
 from hrnet.data.people import Orient, People, in_words
 from hrnet.data.reading import read_people
+from hrnet.detection.card import SecondLook
 from hrnet.detection.detector import Detector
 from hrnet.errors import DataError
 from hrnet.evaluation.calibrating import judge, measured_reliability
@@ -118,7 +119,12 @@ def evaluate(
 
     if detector is not None:
         pictures, _ = pictures_and_categories(file, images)
+        look = estimator.second_look(detector)
+        if look is not None:
+            detector.threshold = look.candidates
         detected = detect(detector, pictures, orient=orient)
+        if look is not None:
+            detected = _looked_at_again(estimator, look, detected, pictures, orient)
         source = detector.name
         annotations = read_json(Path(file), "annotation file")["annotations"]
         ignored = {} if ignore is None else read_ignored(ignore)
@@ -154,6 +160,31 @@ def evaluate(
         },
     )
     return replace(evaluation, figures={**evaluation.figures, **of_boxes})
+
+
+def _looked_at_again(
+    estimator: PoseEstimator,
+    look: SecondLook,
+    detected: dict[int, NDArray[np.float64]],
+    pictures: Mapping[int, Path],
+    orient: Orient,
+) -> dict[int, NDArray[np.float64]]:
+    """The boxes that are somebody's when the joints found there count as well, as `PoseEstimator`
+    does with a detector of its own."""
+    candidates = {number: own for number, own in detected.items() if len(own)}
+    if not candidates:
+        return detected
+    found = predict_boxes(estimator, candidates, pictures, orient=orient)
+    assert found.probability is not None
+    sure = look.probability(
+        np.concatenate([own[:, 4] for own in candidates.values()]), found.probability
+    )
+    again = dict(detected)
+    parts = np.split(sure, np.cumsum([len(own) for own in candidates.values()])[:-1])
+    for (number, own), scores in zip(candidates.items(), parts, strict=True):
+        kept = scores > look.threshold
+        again[number] = np.column_stack([own[:, :4], scores])[kept]
+    return again
 
 
 def evaluate_predictions(

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, islice, takewhile
 from pathlib import Path
@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hrnet.calibration import evidence
 from hrnet.detection.boxes import check_boxes
+from hrnet.detection.card import SecondLook
 from hrnet.detection.detector import Detector
 from hrnet.detection.find import AUTO, auto_detector, find_detector
 from hrnet.errors import BoxError, ConfigError, HRNetError, ImageError
@@ -121,9 +122,16 @@ class PoseEstimator:
     def detector(self) -> Detector:
         """What finds the people in pictures without boxes."""
         name = self._detector
-        return find_detector(
+        detector = find_detector(
             auto_detector(self.card.skeleton) if name == AUTO else name, self._execution
         )
+        if look := self.second_look(detector):
+            detector.threshold = look.candidates
+        return detector
+
+    def second_look(self, detector: Detector) -> SecondLook | None:
+        """A detector's, if this model's joints have probabilities."""
+        return None if self.card.calibration is None else detector.second_look
 
     @overload
     def __call__(
@@ -424,9 +432,16 @@ class PoseEstimator:
             else calibration.probability(known).astype(np.float32),
         )
         kept: Any = slice(None)
-        if seen.source != GIVEN:  # who was found twice is one
+        if seen.source != GIVEN:
+            look = self.second_look(self.detector)
+            if look is not None and poses.probability is not None:
+                sure = look.probability(poses.box_scores, poses.probability)
+                poses = replace(poses, box_scores=sure.astype(np.float32))
+            # Who was found twice is one.
             sigmas = sigmas_of(self.card.skeleton)
             kept = oks_nms(keypoints, poses.pose_scores, AREA_OF_BOX * box_areas, sigmas)
+            if look is not None:
+                kept = kept[poses.box_scores[kept] > look.threshold]
         return PictureResult(
             seen.picture,
             poses[kept],

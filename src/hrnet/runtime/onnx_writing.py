@@ -18,15 +18,20 @@ from hrnet.runtime.torch_session import fold_batch_norms
 OPSET = 17  # of ONNX: the one of 2022, which ONNX Runtime 1.13 and newer read
 
 
-class _WithHeatmaps(nn.Module):
-    def __init__(self, model: PoseModel) -> None:
+class _WithMaps(nn.Module):
+    """A model that also gives the network's maps, from which the rest is made."""
+
+    def __init__(self, model: PoseModel | DetectionModel) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        heatmaps = self.model.heatmaps(crops)
-        height, width = crops.shape[1:3]
-        return self.model.points(heatmaps, (width, height)), heatmaps
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        if isinstance(self.model, DetectionModel):
+            maps = self.model.maps(pictures)
+            return self.model.people(maps), maps
+        maps = self.model.heatmaps(pictures)
+        height, width = pictures.shape[1:3]
+        return self.model.points(maps, (width, height)), maps
 
 
 def write_onnx(model: PoseModel | DetectionModel, size: tuple[int, int], file: Path) -> None:
@@ -36,7 +41,7 @@ def write_onnx(model: PoseModel | DetectionModel, size: tuple[int, int], file: P
     `hrnet.model.PoseModel`, and the HEATMAPS (N, K, H/4, W/4) that they are from, as somebody who
     computes the network in half precision is to decode in single. A detector takes PICTURES
     (N, H, W, 3) uint8, H and W multiples of 32, and gives BOXES (N, P, 5), see
-    `hrnet.detection_model.DetectionModel`.
+    `hrnet.detection_model.DetectionModel`, and as HEATMAPS its five maps.
 
     Args:
         size: (width, height) of the input; of a detector any, as they may have all.
@@ -47,14 +52,13 @@ def write_onnx(model: PoseModel | DetectionModel, size: tuple[int, int], file: P
     if find_spec("onnx") is None:  # which PyTorch's exporter needs
         raise ConfigError("models are converted by onnx: pip install onnx")
     fold_batch_norms(model.eval())
-    module: nn.Module = model
     if isinstance(model, PoseModel):
-        module = _WithHeatmaps(model)
         inputs, outputs = [CROPS], [POINTS, HEATMAPS]
         dynamic = {CROPS: {0: "n"}, POINTS: {0: "n"}, HEATMAPS: {0: "n"}}
     else:
-        inputs, outputs = [PICTURES], [BOXES]
-        dynamic = {PICTURES: {0: "n", 1: "h", 2: "w"}, BOXES: {0: "n"}}
+        inputs, outputs = [PICTURES], [BOXES, HEATMAPS]
+        free = {0: "n", 1: "h", 2: "w"}
+        dynamic = {PICTURES: free, BOXES: {0: "n"}, HEATMAPS: {0: "n", 2: "h", 3: "w"}}
     width, height = size
     example = torch.zeros(2, height, width, 3, dtype=torch.uint8)
     with atomic_write(file) as temporary, warnings.catch_warnings(), torch.no_grad():
@@ -62,7 +66,7 @@ def write_onnx(model: PoseModel | DetectionModel, size: tuple[int, int], file: P
         # this one: it needs another package, and a minute.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            module,
+            _WithMaps(model),
             (example,),
             os.fspath(temporary),
             input_names=inputs,

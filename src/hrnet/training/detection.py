@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from hrnet.data.batches.canvases import CanvasBatch, CanvasDataset, padded
 from hrnet.data.batches.loading import ChunkSampler, TrainingBatches
 from hrnet.data.boxed_pictures import BoxedPictures, add_others, read_boxed_pictures
-from hrnet.detection.card import read_detector_card
+from hrnet.detection.card import DetectorCard, read_detector_card
 from hrnet.detection.find import detector_file, find_detector, list_detectors
 from hrnet.detection.hrnet_detector import fitted
 from hrnet.detection_model import (
@@ -34,6 +34,7 @@ from hrnet.evaluation.detecting import box_figures
 from hrnet.evaluation.evaluate import Evaluation
 from hrnet.files import atomic_write
 from hrnet.images import read_image
+from hrnet.network import HighResolutionNet
 from hrnet.training.callbacks import keep_sheet
 from hrnet.training.detection_losses import box_loss, center_loss
 from hrnet.training.distributed import gather_arrays, mean_over_processes
@@ -107,14 +108,8 @@ class DetectionTask(Task):
         """See `Task`."""
         network = DetectionNet(**self.recipe.model.network.model_dump())
         self.network = network
-        start = self.recipe.training.start_from
-        if start is None:
-            return
-        file = detector_file(start) if start in list_detectors() else find_weights(start)
-        if read_detector_card(file) is not None:
-            load_detection_weights(network, file)
-        else:
-            load_weights(network, file, head="skip")
+        if (start := self.recipe.training.start_from) is not None:
+            load_start(network, start, self.recipe.model)
 
     def module(self, steps: int) -> pl.LightningModule:
         """See `Task`."""
@@ -296,6 +291,24 @@ class DetectionPictures(pl.Callback):
                     cv2.rectangle(picture, (x1, y1), (x2, y2), colour)
         sheet = contact_sheet(list(pictures), [""] * len(pictures), columns=4)
         keep_sheet(trainer, sheet, self.folder, "found and labelled")
+
+
+def load_start(network: DetectionNet, start: str, card: DetectorCard) -> None:
+    """Load a detector's weights, or those of a pose model: all but the head, and the last exchange
+    into the lower branches, for which it has none.
+
+    Args:
+        start: a name or a file.
+        card: of the network.
+    """
+    file = detector_file(start) if start in list_detectors() else find_weights(start)
+    if read_detector_card(file) is not None:
+        load_detection_weights(network, file)
+        return
+    pose = HighResolutionNet(**card.network.model_dump())
+    load_weights(pose, file, head="skip")
+    known = {n: t for n, t in pose.state_dict().items() if not n.startswith("final_layer")}
+    network.load_state_dict(known, strict=False)
 
 
 def _found(pictures: BoxedPictures, detector: str, cache: Path) -> list[Boxes]:

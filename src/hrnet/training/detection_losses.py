@@ -19,15 +19,19 @@ def box_loss(outputs: Tensor, targets: Targets) -> Tensor:
 
 
 def center_loss(outputs: Tensor, targets: Targets) -> Tensor:
-    """The focal loss for Gaussian targets of outputs (N, 5, h, w) (Law, Deng: *CornerNet*, ECCV
-    2018, eq. 1, with its alpha of 2 and beta of 4): a sum over places, to be divided by the number
-    of people."""
+    """The quality focal loss of outputs (N, 5, h, w) (Li et al.: *Generalized Focal Loss*, NeurIPS
+    2020, eq. 2, with its beta of 2): a central place is to have the overlap of its own box with the
+    person's. What is near a centre counts less as a place without one (Law, Deng: *CornerNet*,
+    ECCV 2018, eq. 1, with its beta of 4). A sum over places, to be divided by the number of
+    people."""
     logits = outputs[:, 0].float()
     probability = logits.sigmoid()
-    here = (1 - probability).square() * F.logsigmoid(logits)
-    elsewhere = (1 - targets.heatmap) ** 4 * probability.square() * F.logsigmoid(-logits)
-    is_center = targets.heatmap == 1
-    return -torch.where(is_center, here, elsewhere * targets.counted).sum()
+    with torch.no_grad():
+        quality = generalised_iou(boxes_of(outputs.float()), targets.boxes).clamp(min=0)
+    entropy = F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
+    here = targets.central * (quality - probability).square() * entropy
+    elsewhere = (1 - targets.heatmap) ** 4 * probability.square() * F.softplus(logits)
+    return torch.where(targets.central > 0, here, elsewhere * targets.counted).sum()
 
 
 def generalised_iou(one: Tensor, other: Tensor) -> Tensor:
