@@ -312,6 +312,12 @@ def test_two_who_walk_side_by_side_keep_their_numbers():
         assert found.track_ids.tolist() == [1, 2]
 
 
+def test_numbers_hold_in_a_video_of_one_frame_in_five_seconds():
+    tracker = Tracker()
+    for i in range(4):
+        assert tracker(people((100 + i, 100), (300, 100)), 5.0 * i).track_ids.tolist() == [1, 2]
+
+
 def test_who_is_hidden_for_half_a_second_comes_back():
     tracker = Tracker()
     for i in range(10):

@@ -26,8 +26,10 @@ PROBABLE = 0.3  # joints that count
 # frames than makes somebody.
 LOST_AFTER, GONE_AFTER, SOMEBODY = 2.0, 0.2, 5
 MEMORY = 0.4  # seconds over which the velocity is averaged
-# Two pass each other where so much of a box lies in the other one, and they move against each other
+# Two pass each other where so much of a box, enlarged by so much of its longer side each way, as
+# joints get lost before those of two meet, lies in the other one, and they move against each other
 # by so many of its sides (the root of its area) a second; for so many seconds at most.
+ENLARGED = 0.1
 OVERLAPPED, AGAINST, LONGEST = 0.05, 0.4, 1.5
 PULL = 0.3  # seconds in which what is seen pulls such a track to itself
 
@@ -70,7 +72,8 @@ class Tracker:
         self._tracks = [
             track
             for track in self._tracks
-            if time - track.seen <= (LOST_AFTER if track.frames >= SOMEBODY else GONE_AFTER)
+            if track.seen == self._time  # in the frame before, however long that is ago
+            or time - track.seen <= (LOST_AFTER if track.frames >= SOMEBODY else GONE_AFTER)
         ]
         for track in self._tracks:
             track.move(track.velocity * (time - self._time))
@@ -119,6 +122,8 @@ class Tracker:
         if not self._tracks:
             return np.zeros(0, bool)
         boxes = np.array([t.box for t in self._tracks])
+        longer = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True)
+        boxes += ENLARGED * longer * np.array([-1.0, -1.0, 1.0, 1.0])
         areas = box_areas(boxes)[:, None]
         velocities = np.array([t.velocity for t in self._tracks])
         against = np.linalg.norm(velocities[:, None] - velocities, axis=2)
