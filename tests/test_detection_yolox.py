@@ -196,7 +196,7 @@ def test_one_skeleton_each(nano, tmp_path):
 class Twice:
     """Finds somebody twice."""
 
-    name, padding, batch_size = "twice", None, 1
+    name, padding, batch_size, second_look = "twice", None, 1, None
 
     def __call__(self, images):
         return [np.array([[10, 10, 110, 190, 0.9], [10, 10, 110, 191, 0.8]])] * len(images)

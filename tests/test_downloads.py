@@ -69,9 +69,9 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def body(self, data):
+        self.server.sent += len(data)  # first, as who has it all may look at once
         self.wfile.write(data)
         self.wfile.flush()
-        self.server.sent += len(data)
 
 
 def whole(data=DATA, etag='"one"', last_modified=None, breaks_at=None):
