@@ -26,19 +26,12 @@ from safetensors.torch import load_file
 from training_step import official_network
 
 import hrnet
+from hrnet.benchmarking.measuring import WAYS
 from hrnet.errors import ConfigError
 from hrnet.zoo import find_model
 from hrnet.zoo.build import build_model, save_model
 from hrnet.zoo.card import ModelCard
 
-WAYS = [
-    ("torch", "fp32"),
-    ("torch", "bf16"),
-    ("onnxruntime", "fp32"),
-    ("openvino", "fp32"),
-    ("openvino", "bf16"),
-    ("openvino", "fp16"),
-]
 WIDTH, HEIGHT = 640, 480
 
 

@@ -23,7 +23,6 @@ from hrnet.data.coco import read_coco
 from hrnet.errors import ConfigError, WeightsError
 from hrnet.geometry import crop_matrices, crop_regions, warp
 from hrnet.images import read_image
-from hrnet.quantising import share_in_int8
 from hrnet.runtime.execution import Execution
 from hrnet.runtime.openvino_session import OpenVINOSession, openvino_core
 from hrnet.runtime.runner import load_runner
@@ -269,6 +268,20 @@ def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch, crops):
     assert hrnet.PoseEstimator(device="cpu").runner.session.provider == "torch"
     with pytest.raises(OSError, match="file"):
         hrnet.PoseEstimator(runtime="openvino")
+
+
+def share_in_int8(model):
+    """Of the multiply-adds of a model's convolutions, those of which both inputs are quantised."""
+    own, of_all = 0, 0
+    for operation in model.get_ops():
+        if operation.get_type_name() != "Convolution":
+            continue
+        spatial = [length.get_length() for length in list(operation.output(0).partial_shape)[2:]]
+        weights = int(np.prod(operation.input(1).get_shape()))
+        of_all += weights * int(np.prod(spatial))
+        if operation.input_value(0).node.get_type_name() == "FakeQuantize":
+            own += weights * int(np.prod(spatial))
+    return own / of_all
 
 
 @pytest.mark.slow

@@ -37,20 +37,6 @@ def quantise(model: Any, crops: NDArray[np.uint8]) -> Any:
     )
 
 
-def share_in_int8(model: Any) -> float:
-    """Of the multiply-adds of a model's convolutions, those of which both inputs are quantised."""
-    own, of_all = 0, 0
-    for operation in model.get_ops():
-        if operation.get_type_name() != "Convolution":
-            continue
-        spatial = [length.get_length() for length in list(operation.output(0).partial_shape)[2:]]
-        weights = int(np.prod(operation.input(1).get_shape()))
-        of_all += weights * int(np.prod(spatial))
-        if operation.input_value(0).node.get_type_name() == "FakeQuantize":
-            own += weights * int(np.prod(spatial))
-    return own / of_all
-
-
 def _decoding(model: Any) -> set[str]:
     """Names of the operations after the heatmaps."""
     found: set[str] = set()

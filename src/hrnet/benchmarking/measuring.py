@@ -1,6 +1,5 @@
 """A model's speed in every runtime and precision that this machine has."""
 
-import importlib.metadata
 import json
 import os
 import platform
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from hrnet.errors import ConfigError
+from hrnet.runtime.execution import package_versions
+from hrnet.zoo.find import DEFAULT_MODEL, EXPORTED
 
 WAYS = [
     ("torch", "fp32"),
@@ -94,7 +95,7 @@ def measure(
     """
     record: dict[str, Any] = {
         "machine": machine(),
-        "model": settings["model"] or "hrnet_w32_small_coco17",
+        "model": settings["model"] or DEFAULT_MODEL,
         "flip_test": settings["flip_test"],
         "people": list(people),
         "rounds": rounds,
@@ -102,7 +103,7 @@ def measure(
         "not here": {},
     }
     reasons: dict[str, str] = record["not here"]
-    exported = str(settings["model"]).endswith((".onnx", ".xml"))
+    exported = str(settings["model"]).endswith(EXPORTED)
     with ExitStack() as opened:
         workers: dict[tuple[str, str], _Worker] = {}
         for runtime, precision in WAYS:
@@ -132,7 +133,7 @@ def measure(
                     done += 1
                     progress(done, total)
         for (runtime, precision), worker in workers.items():
-            of_way = {n: found[1:] or found for n, found in times[runtime, precision].items()}
+            of_way = {n: found[1:] for n, found in times[runtime, precision].items()}
             record["ways"].append(
                 {
                     "runtime": runtime,
@@ -164,25 +165,19 @@ def machine() -> dict[str, Any]:
                 name = value.strip()
             if key.strip() in ("flags", "Features"):
                 flags = set(value.split())
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return {
         "processor": name,
         "processors": os.cpu_count(),
         "instructions": [own for own in INSTRUCTIONS if own in flags],
         "system": platform.system(),
         "python": platform.python_version(),
-        "versions": versions,
+        "versions": package_versions(PACKAGES),
     }
 
 
 def markdown(record: dict[str, Any]) -> str:
     """The record as a page."""
-    about = record["machine"]
+    about, ways = record["machine"], record["ways"]
     lines = [
         f"# {record['model']}",
         "",
@@ -194,29 +189,25 @@ def markdown(record: dict[str, Any]) -> str:
         f"of 1280 x 960 and boxes to joints: medians of {record['rounds']} rounds in turn "
         "[quartiles]; in brackets the network's part.",
         "",
-        "| people in a picture | " + " | ".join(map(_name, record["ways"])) + " |",
-        "|---" * (1 + len(record["ways"])) + "|",
+        "| people in a picture | " + " | ".join(map(_name, ways)) + " |",
+        "|---" * (1 + len(ways)) + "|",
     ]
     for n in record["people"]:
         cells = []
-        for way in record["ways"]:
+        for way in ways:
             low, middle, high = (1000 * t / n for t in way["whole"][str(n)])
             part = 100 * way["network"][str(n)][1] / way["whole"][str(n)][1]
             cells.append(f"{middle:.1f} [{low:.1f}, {high:.1f}] ({min(part, 100):.0f} %)")
         lines.append(f"| {n} | " + " | ".join(cells) + " |")
-    for title, key, form in (
-        ("people a second, at most", "whole", ""),
-        ("seconds to the first result", "start", "{:.2f}"),
-        ("MB at most", "memory", "{:.0f}"),
+    for title, cells in (
+        ("people a second, at most", [f"{most_a_second(record, way):.0f}" for way in ways]),
+        ("seconds to the first result", [f"{way['start']:.2f}" for way in ways]),
+        ("MB at most", [f"{way['memory']:.0f}" for way in ways]),
     ):
-        cells = [
-            f"{most_a_second(record, way):.0f}" if key == "whole" else form.format(way[key])
-            for way in record["ways"]
-        ]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     rates = [
         f"{way['matrix_rate']:.0f} GFLOP/s in {way['precision']}"
-        for way in record["ways"]
+        for way in ways
         if "matrix_rate" in way
     ]
     if rates:

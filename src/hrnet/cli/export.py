@@ -48,8 +48,9 @@ def export(
     """
     from hrnet.errors import ConfigError
     from hrnet.exporting import export_detector, export_pose_model
+    from hrnet.zoo.find import EXPORTED
 
-    if out.suffix not in (".onnx", ".xml"):
+    if out.suffix not in EXPORTED:
         raise ConfigError(f"{out} must end in .onnx or .xml")
     if int8 and (out.suffix != ".xml" or detector is not None):
         raise ConfigError("--int8 is for a pose model, written as .xml")

@@ -75,7 +75,7 @@ def find_detector(name: str | Path, execution: Execution | None = None) -> Detec
     own = card_in(DetectorCard, DETECTOR_KEY, session.metadata, file)
     if own is not None:
         return HRNetDetector(own, session)
-    return Yolox(open_file(file, replace(execution, precision="fp32")), file, file.stem)
+    return Yolox(session, file, file.stem)
 
 
 def detector_file(name: str | Path) -> Path:

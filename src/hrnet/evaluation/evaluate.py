@@ -1,7 +1,6 @@
 """A model's figures on an annotation file: prediction with the boxes given, plus metrics."""
 
-import importlib.metadata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from hrnet.evaluation.predictions import (
 )
 from hrnet.files import sha256_of
 from hrnet.predicting.estimator import PoseEstimator
+from hrnet.runtime.execution import package_versions
 from hrnet.similarity import mean_similarity, sigmas_of
 from hrnet.skeletons import Skeleton
 from hrnet.tables import read_json
@@ -398,14 +398,3 @@ def _goodness(
 ) -> NDArray[np.float64]:
     squared = ((predicted - people.keypoints[..., :2]) ** 2).sum(axis=-1)
     return mean_similarity(squared, people.areas, sigmas_of(skeleton), people.keypoints[..., 2] > 0)
-
-
-def package_versions(packages: Iterable[str]) -> dict[str, str]:
-    """The versions of those that are installed; OpenCV goes by several names."""
-    versions = {}
-    for package in packages:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

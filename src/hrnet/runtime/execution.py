@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -49,8 +50,6 @@ class Execution:
                 f"{self.runtime} runs on the processor; leave out the device {self.device}, or "
                 "take the runtime torch"
             )
-        if self.runtime == ONNX_RUNTIME and self.precision not in (AUTO, "fp32"):
-            raise ConfigError(f"onnxruntime computes in fp32; leave out {self.precision}")
 
     @property
     def on_processor(self) -> bool:
@@ -86,12 +85,20 @@ class Execution:
         """
         if runtime == ONNX_RUNTIME:
             if self.precision not in (AUTO, "fp32"):
-                raise ConfigError(
-                    f"onnxruntime, which is to run this, computes in fp32; leave out "
-                    f"{self.precision}"
-                )
+                raise ConfigError(f"onnxruntime computes in fp32; leave out {self.precision}")
             return "fp32"
         return self.precision if self.precision != AUTO else _from_environment(PRECISION_VARIABLE)
+
+
+def package_versions(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of those that are installed; OpenCV goes by several names."""
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
 
 
 def _from_environment(variable: str) -> str:

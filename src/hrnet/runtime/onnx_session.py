@@ -1,23 +1,18 @@
 """Networks in ONNX Runtime."""
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from hrnet.errors import ConfigError, WeightsError
-from hrnet.runtime.carrying import contents_of, opened
+from hrnet.runtime.file_session import FileSession
 from hrnet.runtime.onnx_names import HEATMAPS
 from hrnet.runtime.session import Arrays
 
 
-class OnnxSession:
-    """See `hrnet.runtime.session.Session`. It runs on the processor. The output HEATMAPS, if there
-    is one, is not asked for.
+class OnnxSession(FileSession):
+    """See `FileSession`. The output HEATMAPS, if there is one, is not asked for.
 
     Attributes:
         shapes: of the inputs; None where an axis may have any length.
@@ -32,23 +27,16 @@ class OnnxSession:
     """
 
     provider = "onnxruntime"
-    device = "cpu"
     precision = "fp32"
-    parallel = 1
-    batch_size = 8
-    contents: dict[str, bytes] | None = None
 
     def __init__(self, file: Path) -> None:
         try:
             import onnxruntime
         except ModuleNotFoundError:
             raise ConfigError(f"{file.name} needs onnxruntime: pip install 'hrnet[onnx]'") from None
-        if not file.is_file():
-            raise WeightsError(f"there is no file {file}")
-        self.file = file.absolute()
+        super().__init__(file)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # its errors are raised as well
-        self.threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
         options.intra_op_num_threads = self.threads
         try:
             self._session = onnxruntime.InferenceSession(
@@ -67,17 +55,6 @@ class OnnxSession:
             for own in inputs
         ]
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """It is pickled with its file."""
-        contents = contents_of(self.file) if self.contents is None else self.contents
-        return opened, (OnnxSession, contents)
-
     def __call__(self, *inputs: NDArray[Any]) -> Arrays:
         """See `hrnet.runtime.session.Session`."""
         return tuple(self._session.run(self._outputs, dict(zip(self._names, inputs, strict=True))))
-
-    @contextmanager
-    def workers(self) -> Iterator[Executor]:
-        """See `hrnet.runtime.session.Session`."""
-        with ThreadPoolExecutor(self.parallel, "hrnet-run") as executor:
-            yield executor

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from hrnet.detection_model import DetectionModel
 from hrnet.errors import ConfigError
-from hrnet.files import atomic_write
 from hrnet.model import PoseModel
 from hrnet.runtime.onnx_names import BOXES, CROPS, HEATMAPS, PICTURES, POINTS
 from hrnet.runtime.torch_session import fold_batch_norms
@@ -61,14 +60,14 @@ def write_onnx(model: PoseModel | DetectionModel, size: tuple[int, int], file: P
         dynamic = {PICTURES: free, BOXES: {0: "n"}, HEATMAPS: {0: "n", 2: "h", 3: "w"}}
     width, height = size
     example = torch.zeros(2, height, width, 3, dtype=torch.uint8)
-    with atomic_write(file) as temporary, warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad():
         # Of sizes that become constants, which is meant, and of the exporter that is to replace
         # this one: it needs another package, and a minute.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             _WithMaps(model),
             (example,),
-            os.fspath(temporary),
+            os.fspath(file),
             input_names=inputs,
             output_names=outputs,
             dynamic_axes=dynamic,

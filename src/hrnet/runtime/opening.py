@@ -45,11 +45,9 @@ def open_model(
         ConfigError: the runtime is not installed, or the device or precision not here.
     """
     runtime = execution.runtime_for_weights()
-    if weights is None:
-        if execution.runtime not in (AUTO, TORCH):
-            raise ConfigError(f"random weights run in torch; leave out {execution.runtime}")
-        runtime = TORCH
-    if runtime != TORCH:
+    if weights is None and execution.runtime not in (AUTO, TORCH):
+        raise ConfigError(f"random weights run in torch; leave out {execution.runtime}")
+    if weights is not None and runtime != TORCH:
         precision = execution.precision_in(runtime)
         if runtime == OPENVINO:
             pick_precision(precision)  # before the work of converting
@@ -86,12 +84,11 @@ def _open(file: Path, runtime: str, precision: str) -> OnnxSession | OpenVINOSes
     return OnnxSession(file) if runtime == ONNX_RUNTIME else OpenVINOSession(file, precision)
 
 
-def _converted(make: "Make", size: tuple[int, int], weights: Path | None, about: str) -> Path:
+def _converted(make: "Make", size: tuple[int, int], weights: Path, about: str) -> Path:
     """The ONNX file of a model. Its name says what it was made of, and what is in it, so that a
     stale or broken one is made again."""
     from filelock import FileLock
 
-    assert weights is not None
     made_of = [sha256_of(weights), about, size, _code(), version("torch")]
     key = sha256(json.dumps(made_of).encode()).hexdigest()[:32]
     folder = cache_folder() / "converted"

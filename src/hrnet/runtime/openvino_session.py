@@ -1,9 +1,6 @@
 """Networks in OpenVINO."""
 
 import os
-from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -14,20 +11,20 @@ from numpy.typing import NDArray
 
 from hrnet.errors import ConfigError, WeightsError
 from hrnet.files import cache_folder
-from hrnet.runtime.carrying import contents_of, opened
+from hrnet.runtime.file_session import FileSession
 from hrnet.runtime.onnx_names import HEATMAPS
 from hrnet.runtime.session import Arrays
-from hrnet.zoo.card import POSE_KEY, PRECISION_KEY
+from hrnet.zoo.card import PRECISION_KEY
 
 KEPT = 40  # compiled models in the cache
 NAMES = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
-class OpenVINOSession:
-    """See `hrnet.runtime.session.Session`. It runs on the processor, a call at a time.
+class OpenVINOSession(FileSession):
+    """See `FileSession`.
 
     What follows the output HEATMAPS is compiled apart, in fp32: a blur or a sum in half precision
-    moves points.
+    moves points. A network without that output is in fp32 as a whole.
 
     Attributes:
         metadata: what the file says of itself.
@@ -42,32 +39,22 @@ class OpenVINOSession:
     """
 
     provider = "openvino"
-    device = "cpu"
-    parallel = 1
-    batch_size = 8
-    contents: dict[str, bytes] | None = None
 
     def __init__(self, file: Path, precision: str = "auto") -> None:
-        self._asked = precision
-        precision = pick_precision(precision)
-        if not file.is_file():
-            raise WeightsError(f"there is no file {file}")
-        self.file = file.absolute()
-        self.threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+        picked = pick_precision(precision)
+        super().__init__(file, precision)
         core = openvino_core()
         config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": self.threads}
         try:
             model = core.read_model(file)
             self.metadata = _metadata(model)
-            self.precision = self.metadata.get(PRECISION_KEY, precision)
+            self.precision = "fp32"
             self.shapes = [_lengths(own) for own in model.inputs]
-            parts = [(model, precision)]
+            parts = [(model, "fp32")]
             if any(HEATMAPS in output.names for output in model.outputs):
-                network, decoder = _split(model, core.read_model(file))
-                parts = [(network, precision), (decoder, "fp32")]
-            elif POSE_KEY in self.metadata:  # as version 0 wrote them, decoding inside
-                self.precision = "fp32"
-                parts = [(model, "fp32")]
+                self.precision = self.metadata.get(PRECISION_KEY, picked)
+                network, decoder = _split(model)
+                parts = [(network, picked), (decoder, "fp32")]
             self._requests = [
                 _compiled(core, part, {**config, "INFERENCE_PRECISION_HINT": NAMES[own]})
                 for part, own in parts
@@ -76,11 +63,6 @@ class OpenVINOSession:
             reason = " ".join(str(error).split())
             raise WeightsError(f"{file} cannot be run by OpenVINO: {reason}") from None
         self._lock = Lock()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """It is pickled with its file."""
-        contents = contents_of(self.file) if self.contents is None else self.contents
-        return opened, (OpenVINOSession, contents, self._asked)
 
     def __call__(self, *inputs: NDArray[Any]) -> Arrays:
         """See `hrnet.runtime.session.Session`."""
@@ -92,12 +74,6 @@ class OpenVINOSession:
                 )
                 values = [results[output] for output in request.model_outputs]
             return tuple(np.array(value) for value in values)
-
-    @contextmanager
-    def workers(self) -> Iterator[Executor]:
-        """See `hrnet.runtime.session.Session`."""
-        with ThreadPoolExecutor(self.parallel, "hrnet-run") as executor:
-            yield executor
 
 
 def pick_precision(precision: str) -> str:
@@ -160,11 +136,12 @@ def heatmaps_of(model: Any) -> Any:
     return source
 
 
-def _split(one: Any, other: Any) -> tuple[Any, Any]:
-    """Of a model read twice, what gives the heatmaps, and what makes the first output of them."""
+def _split(model: Any) -> tuple[Any, Any]:
+    """What gives a model's heatmaps, and what makes its first output of them."""
     from openvino import Model, opset13
 
-    network = Model([heatmaps_of(one)], one.get_parameters(), "network")
+    other = model.clone()
+    network = Model([heatmaps_of(model)], model.get_parameters(), "network")
     source = heatmaps_of(other)
     given = opset13.parameter(source.get_partial_shape(), np.float32)
     result = other.outputs[0].node

@@ -35,6 +35,7 @@ from hrnet.evaluation.evaluate import Evaluation
 from hrnet.files import atomic_write
 from hrnet.images import read_image
 from hrnet.network import HighResolutionNet
+from hrnet.runtime.execution import Execution
 from hrnet.training.callbacks import keep_sheet
 from hrnet.training.detection_losses import box_loss, center_loss
 from hrnet.training.distributed import gather_arrays, mean_over_processes
@@ -317,7 +318,7 @@ def _found(pictures: BoxedPictures, detector: str, cache: Path) -> list[Boxes]:
     names = "\n".join([detector, pictures.orient, *map(str, pictures.files)])
     file = cache / f"{sha256(names.encode()).hexdigest()[:16]}.npz"
     if not file.is_file():
-        finder = find_detector(detector)
+        finder = find_detector(detector, Execution(precision="fp32"))
         finder.threshold = UNSURE
         rows = [
             finder([read_image(f, orient=pictures.orient == "exif")])[0] for f in pictures.files

@@ -21,8 +21,9 @@ from rich.console import Console
 import hrnet
 from hrnet.data.people import in_words
 from hrnet.errors import ConfigError
-from hrnet.evaluation.evaluate import Evaluation, package_versions
+from hrnet.evaluation.evaluate import Evaluation
 from hrnet.files import atomic_write, sha256_of
+from hrnet.runtime.execution import package_versions
 from hrnet.runtime.torch_session import multiplies_bf16
 from hrnet.tables import read_json, validate
 from hrnet.training.callbacks import (
