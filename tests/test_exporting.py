@@ -23,6 +23,7 @@ from hrnet.exporting import export_pose_model, write_exported
 from hrnet.runtime.onnx_session import OnnxSession
 from hrnet.runtime.torch_session import TorchSession
 from hrnet.zoo import find_model
+from hrnet.zoo.card import FLIP_TEST_KEY, POSE_KEY
 from real_data import real_data
 
 SAMPLE = files("hrnet") / "samples" / "group.jpg"
@@ -38,9 +39,8 @@ def exported(tmp_path_factory):
     return file
 
 
-@pytest.fixture(scope="module")
-def exported_detector(tmp_path_factory):
-    """A small one of random weights, and what PyTorch makes of it."""
+def small_detector():
+    """Of random weights."""
     torch.manual_seed(0)
     table = {"schema": 1, "name": "small", "input_size": 128, "threshold": 0.0}
     table["network"] = {"base_channel": 8, "num_modules": [1, 1, 1], "num_blocks": 1}
@@ -49,6 +49,13 @@ def exported_detector(tmp_path_factory):
     for layer in model.modules():  # so that it finds some more than others
         if isinstance(layer, torch.nn.Conv2d):
             torch.nn.init.normal_(layer.weight, std=0.05)
+    return model, card
+
+
+@pytest.fixture(scope="module")
+def exported_detector(tmp_path_factory):
+    """A small one, and what PyTorch makes of it."""
+    model, card = small_detector()
     file = tmp_path_factory.mktemp("exported") / "small.onnx"
     write_exported(model, card, file)
     return file, HRNetDetector(card, TorchSession(model, "cpu"))
@@ -60,6 +67,54 @@ def people():
     people = read_coco(real_data("coco/val.json"))
     sources, boxes = people.files[:12], people.boxes[:12, None]
     return sources, list(boxes)
+
+
+# What another program does, which has PyTorch alone.
+PROGRAM = """
+import sys, numpy as np, torch
+extra = {name: "" for name in sys.argv[4:]}
+model = torch.export.load(sys.argv[1], extra_files=extra).module()
+with torch.no_grad():
+    np.save(sys.argv[3], model(torch.from_numpy(np.load(sys.argv[2]))).numpy())
+assert "hrnet" not in sys.modules
+print(*extra.values(), sep="\\n")
+"""
+
+
+def run_program(file, inputs, tmp_path, *extra):
+    np.save(tmp_path / "in.npy", inputs)
+    paths = map(str, (file, tmp_path / "in.npy", tmp_path / "out.npy"))
+    command = [sys.executable, "-I", "-c", PROGRAM, *paths, *extra]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return np.load(tmp_path / "out.npy"), done.stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_a_program_of_pytorch_s_alone(tmp_path):
+    file = tmp_path / "packaged.pt2"
+    done = CliRunner().invoke(app, ["export", str(file), "--flip-test"])
+    assert done.exit_code == 0, (done.output, done.exception)
+    crops = np.random.default_rng(0).integers(0, 256, (3, 160, 128, 3), np.uint8)
+    points, (card, flip_test) = run_program(file, crops, tmp_path, POSE_KEY, FLIP_TEST_KEY)
+    model = hrnet.create_model(flip_test=True).eval()
+    with torch.no_grad():
+        expected = model(torch.from_numpy(crops)).numpy()
+    np.testing.assert_allclose(points, expected, atol=1e-3)
+    assert json.loads(card)["name"] == "hrnet_w32_small_coco17"
+    assert flip_test == "true"
+
+
+@pytest.mark.slow
+def test_a_detector_as_a_program_of_pytorch_s(tmp_path):
+    model, card = small_detector()
+    file = tmp_path / "small.pt2"
+    write_exported(model, card, file)
+    for height, width in ((96, 128), (64, 96)):
+        pictures = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
+        boxes, _ = run_program(file, pictures, tmp_path)
+        with torch.no_grad():
+            expected = model(torch.from_numpy(pictures)).numpy()
+        np.testing.assert_allclose(boxes, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("flip_test", [False, True])
@@ -156,7 +211,7 @@ def test_what_exported_files_are_not(exported, exported_detector, tmp_path):
 def test_what_cannot_be_exported(exported, tmp_path):
     out = str(tmp_path / "x.onnx")
     for arguments, message in (
-        ([str(tmp_path / "x.pt")], "must end in .onnx or .xml"),
+        ([str(tmp_path / "x.pt")], "must end in .onnx, .xml or .pt2"),
         ([out, "--detector", "auto", "--flip-test"], "--detector goes without"),
         ([out, "--detector", str(exported)], "is no detector of hrnet's"),
         ([out, "--detector", "nobody"], "there is no detector 'nobody'"),

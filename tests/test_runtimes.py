@@ -36,15 +36,19 @@ HALF = [precision for precision in ("bf16", "fp16") if precision.upper() in CAN]
 
 @pytest.fixture(scope="module")
 def crops():
-    """Of 64 people of COCO's, as the network sees them."""
+    return _crops(64)
+
+
+def _crops(number=None):
+    """Of the first people of COCO's, or all 345, as the network sees them."""
     people = read_coco(real_data("coco/val.json"))
     card = find_model(None).card
-    regions = crop_regions(people.boxes[:64], card.input_size, card.padding)
+    regions = crop_regions(people.boxes[:number], card.input_size, card.padding)
     matrices = crop_matrices(*regions, card.input_size, unbiased=card.unbiased)
     return np.stack(
         [
             warp(read_image(file, orient=False), matrix, card.input_size)
-            for file, matrix in zip(people.files[:64], matrices, strict=True)
+            for file, matrix in zip(people.files[:number], matrices, strict=True)
         ]
     )
 
@@ -56,16 +60,18 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flip_test", [False, True])
-def test_points_agree_in_single_precision(crops, flip_test):
+def test_points_agree_in_single_precision(flip_test):
+    crops = _crops()
     ours = load_runner(flip_test=flip_test, execution=Execution(runtime="torch"))(crops)
     sure = ours[..., 2] > 0.2
-    assert sure.sum() > 500
+    assert sure.sum() > 5000
     for runtime in ("onnxruntime", "openvino"):
         execution = Execution(runtime=runtime, precision="fp32")
         theirs = load_runner(flip_test=flip_test, execution=execution)(crops)
         assert np.abs(theirs - ours)[sure][:, :2].max() < 0.01
-        np.testing.assert_allclose(theirs[..., 2:], ours[..., 2:], atol=1e-4)
+        np.testing.assert_allclose(theirs[sure][:, 2:], ours[sure][:, 2:], atol=1e-4)
 
 
 @pytest.mark.parametrize("precision", HALF)

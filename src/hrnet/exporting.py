@@ -1,11 +1,14 @@
-"""Models as files that run without PyTorch: everything from uint8 pictures to points or boxes."""
+"""Models as files for other programs: everything from uint8 pictures to points or boxes."""
 
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.export import Dim
 
 from hrnet.detection.card import DetectorCard, read_detector_card
 from hrnet.detection.find import detector_file
@@ -16,9 +19,12 @@ from hrnet.model import PoseModel
 from hrnet.quantising import quantise
 from hrnet.runtime.onnx_writing import write_onnx
 from hrnet.runtime.openvino_session import openvino_core
+from hrnet.runtime.torch_session import fold_batch_norms
 from hrnet.zoo.build import build_model
 from hrnet.zoo.card import DETECTOR_KEY, FLIP_TEST_KEY, POSE_KEY, PRECISION_KEY, ModelCard
 from hrnet.zoo.find import find_model
+
+PROGRAM = ".pt2"  # of torch.export, for programs that have PyTorch and not this package
 
 
 def export_pose_model(
@@ -75,8 +81,8 @@ def write_exported(
     int8: NDArray[np.uint8] | None = None,
 ) -> None:
     """Write a model with its card: as ONNX, see `hrnet.runtime.onnx_writing.write_onnx`, with the
-    card in the metadata; or, where the name ends in .xml, in OpenVINO's form, with a .bin beside
-    it.
+    card in the metadata; where the name ends in .xml, in OpenVINO's form, with a .bin beside it;
+    where it ends in .pt2, as a program of `torch.export`, see `_write_program`.
 
     Raises:
         ConfigError: the package onnx, or openvino, is not installed.
@@ -87,6 +93,8 @@ def write_exported(
         metadata[FLIP_TEST_KEY] = str(model.flip_test).lower()
     if file.suffix == ".xml":
         _write_openvino(model, size, metadata, file, int8)
+    elif file.suffix == PROGRAM:
+        _write_program(model, size, metadata, file)
     else:
         _write_onnx(model, size, metadata, file)
 
@@ -101,6 +109,22 @@ def _write_onnx(
         content = onnx.load(temporary)
         onnx.helper.set_model_props(content, metadata)
         onnx.save(content, temporary)
+
+
+def _write_program(
+    model: PoseModel | DetectionModel, size: tuple[int, int], metadata: dict[str, str], file: Path
+) -> None:
+    """`torch.export.load(file).module()` takes what the model takes, any number at once, of a
+    detector pictures of at least 64 pixels a side; the metadata are the archive's extra files."""
+    fold_batch_norms(model.eval())
+    free: dict[int, Any] = {0: Dim("n", min=1)}
+    if isinstance(model, DetectionModel):
+        free |= {axis: 32 * Dim(f"parts_{axis}", min=2, max=256) for axis in (1, 2)}
+    width, height = size
+    example = torch.zeros(2, height, width, 3, dtype=torch.uint8)
+    program = torch.export.export(model, (example,), dynamic_shapes=(free,))
+    with atomic_write(file) as temporary:
+        torch.export.save(program, temporary, extra_files=metadata)
 
 
 def _write_openvino(

@@ -1,4 +1,4 @@
-"""`hrnet export`: a model as one file that runs without PyTorch."""
+"""`hrnet export`: a model as one file that runs without this package."""
 
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +18,10 @@ LEAST_CROPS, MOST_CROPS = 20, 300
 
 def export(
     out: Annotated[
-        Path, typer.Argument(help="The file to write: .onnx, or .xml of OpenVINO, with a .bin.")
+        Path,
+        typer.Argument(
+            help="The file to write: .onnx, .xml of OpenVINO with a .bin, or .pt2 of PyTorch."
+        ),
     ],
     model: ModelName = None,
     weights: OtherWeights = "default",
@@ -40,18 +43,18 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write a model as one that runs without PyTorch: pictures in, points out, decoding and flip
-    test included.
+    """Write a model as one file for any program: pictures in, points out, decoding and flip test
+    included.
 
-    `hrnet predict --model OUT` and `--detector OUT` run it, as does any program that runs ONNX, or
-    OpenVINO's files.
+    `hrnet predict --model OUT` and `--detector OUT` run an .onnx or .xml without PyTorch. An .onnx
+    runs wherever ONNX does; a .pt2 by torch.export.load alone.
     """
     from hrnet.errors import ConfigError
-    from hrnet.exporting import export_detector, export_pose_model
+    from hrnet.exporting import PROGRAM, export_detector, export_pose_model
     from hrnet.zoo.find import EXPORTED
 
-    if out.suffix not in EXPORTED:
-        raise ConfigError(f"{out} must end in .onnx or .xml")
+    if out.suffix not in (*EXPORTED, PROGRAM):
+        raise ConfigError(f"{out} must end in .onnx, .xml or .pt2")
     if int8 and (out.suffix != ".xml" or detector is not None):
         raise ConfigError("--int8 is for a pose model, written as .xml")
     if detector is None:

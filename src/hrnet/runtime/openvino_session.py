@@ -23,8 +23,8 @@ NAMES = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 class OpenVINOSession(FileSession):
     """See `FileSession`.
 
-    What follows the output HEATMAPS is compiled apart, in fp32: a blur or a sum in half precision
-    moves points. A network without that output is in fp32 as a whole.
+    In half precision what follows the output HEATMAPS is compiled apart, in fp32: a blur or a sum
+    in half precision moves points. A network without that output is in fp32 as a whole.
 
     Attributes:
         metadata: what the file says of itself.
@@ -48,11 +48,14 @@ class OpenVINOSession(FileSession):
         try:
             model = core.read_model(file)
             self.metadata = _metadata(model)
-            self.precision = "fp32"
             self.shapes = [_lengths(own) for own in model.inputs]
-            parts = [(model, "fp32")]
-            if any(HEATMAPS in output.names for output in model.outputs):
-                self.precision = self.metadata.get(PRECISION_KEY, picked)
+            has_heatmaps = any(HEATMAPS in output.names for output in model.outputs)
+            self.precision = self.metadata.get(PRECISION_KEY, picked) if has_heatmaps else "fp32"
+            if not has_heatmaps:
+                parts = [(model, "fp32")]
+            elif picked == "fp32":
+                parts = [(_without_heatmaps(model), "fp32")]
+            else:
                 network, decoder = _split(model)
                 parts = [(network, picked), (decoder, "fp32")]
             self._requests = [
@@ -134,6 +137,13 @@ def heatmaps_of(model: Any) -> Any:
     while source.node.get_type_name() == "Convert":  # to what they are; others are from before
         source = source.node.input_value(0)
     return source
+
+
+def _without_heatmaps(model: Any) -> Any:
+    from openvino import Model
+
+    outputs = [output.node for output in model.outputs if HEATMAPS not in output.names]
+    return Model(outputs, model.get_parameters(), "points")
 
 
 def _split(model: Any) -> tuple[Any, Any]:
