@@ -6,7 +6,7 @@ DATA holds lsp/, of whose 500 test people, all unknown to the packaged model, 50
 first, 150 are predicted and corrected, and 200 are measured on. The person who corrects is played
 by the true labels: a joint further off than a tenth of the torso is put right, what is missing put
 in. The last training has all 200 labelled from nothing.
-The commands are those of docs/labelling.md; matplotlib comes with `pip install 'hrnet[train]'`.
+The commands are those of docs/en/labelling.md; matplotlib comes with `pip install 'hrnet[train]'`.
 """
 
 import json

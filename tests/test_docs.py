@@ -1,7 +1,6 @@
 """What the documents say is so: of the models what the cards say, and commands as printed."""
 
 import csv
-import importlib.util
 import json
 import os
 import re
@@ -9,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import make_reference
+import make_tables
 import pytest
 
 from hrnet.data.coco import read_coco
@@ -17,22 +18,27 @@ from hrnet.zoo.card import read_card
 from real_data import real_data
 
 ROOT = Path(__file__).parents[1]
-spec = importlib.util.spec_from_file_location("tables", ROOT / "scripts" / "make_model_tables.py")
-make_model_tables = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(make_model_tables)
 
 
 @pytest.mark.slow
-def test_the_tables_of_models_are_up_to_date():
-    for name, text in make_model_tables.pages().items():
+def test_the_tables_of_models_and_recipes_are_up_to_date():
+    for name, text in make_tables.pages().items():
         assert (ROOT / name).read_text(encoding="utf-8") == text, (
-            f"{name} is not what the cards say; run python scripts/make_model_tables.py"
+            f"{name} is not what the cards say; run python scripts/make_tables.py"
         )
 
 
+@pytest.mark.slow
+def test_the_reference_is_up_to_date():
+    for file, text in make_reference.pages().items():
+        assert file.read_text(encoding="utf-8") == text, "run python scripts/make_reference.py"
+
+
 def blocks(page, language):
-    """The code blocks of a page that are marked with a language, or ("") with none."""
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    """The code blocks of an English page, or of the README, that are marked with a language, or
+    ("") with none."""
+    folder = ROOT if page == "README.md" else ROOT / "docs" / "en"
+    text = (folder / page).read_text(encoding="utf-8")
     found = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     return [code for marked, code in found if marked == language]
 
@@ -52,6 +58,51 @@ def run_commands(page, folder, shorter=("", "")):
             text=True,
         )
         assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+
+
+@pytest.mark.slow
+def test_python_as_printed(tmp_path):
+    """That of the pages which nothing else runs; and the README's command."""
+    photograph = ROOT / "src" / "hrnet" / "samples" / "group.jpg"
+    (tmp_path / "folder").mkdir()
+    for file, name in (
+        (photograph, "photo.jpg"),
+        (photograph, "folder/one.jpg"),
+        (real_data("video/people.mp4"), "match.mp4"),
+    ):
+        (tmp_path / name).symlink_to(file)
+    pages = ("README.md", "index.md", "people.md", "probability.md", "how_hrnet_works.md")
+    programs = [[sys.executable, "-c", code] for page in pages for code in blocks(page, "python")]
+    assert len(programs) >= len(pages)
+    _, command = blocks("README.md", "")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    for program in [*programs, ["bash", "-ec", command]]:
+        result = subprocess.run(
+            program,
+            cwd=tmp_path,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, f"{program}\n{result.stdout}\n{result.stderr}"
+    assert (tmp_path / "predictions" / "match.mp4").is_file()
+
+
+# Pages whose commands and Python a test runs as printed: here, in test_howto and test_mistakes.
+RUN = {"README.md", "index.md", "people.md", "probability.md", "finetuning.md", "labelling.md"}
+RUN |= {"own_data.md", "how_hrnet_works.md"}
+SHOWN = {"bash", "text", "toml", "json", "csv"}  # output, files, and what needs data or hours
+
+
+def test_code_that_nothing_runs_is_marked_so():
+    for file in (ROOT / "docs" / "en").rglob("*.md"):
+        page = file.relative_to(ROOT / "docs" / "en")
+        text = file.read_text(encoding="utf-8")
+        kinds = set(re.findall(r"^```(.*)\n(?:.*\n)*?```$", text, flags=re.MULTILINE))
+        plain = {kind for kind in kinds if not kind.startswith("{")}
+        is_run = str(page) in RUN or page.parts[0] == "howto"
+        assert is_run or plain <= SHOWN, page
+        assert plain <= SHOWN | {"", "python"}, page
 
 
 def test_the_files_that_the_walk_shows_are_those_of_the_repository():

@@ -95,7 +95,7 @@ def test_a_stream_finds_whom_single_calls_find(estimator):
 
 @pytest.mark.slow
 def test_what_it_reaches_on_coco_s_people():
-    """A little below what docs/people.md says."""
+    """A little below what docs/en/people.md says."""
     file = real_data("coco/val.json")
     estimator = hrnet.PoseEstimator(device="cpu")
     true = evaluate(estimator, file).figures

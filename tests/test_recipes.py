@@ -1,6 +1,5 @@
 """The recipes of the package: what each is for, and that it says what its makers did."""
 
-import importlib.util
 import json
 import os
 import re
@@ -24,9 +23,6 @@ from hrnet.zoo.build import build_model
 from real_data import real_data
 
 ROOT = Path(__file__).parents[1]
-spec = importlib.util.spec_from_file_location("recipes", ROOT / "scripts" / "make_recipe_table.py")
-make_recipe_table = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(make_recipe_table)
 
 DETECTOR = "hrnet_w32_small_person"
 PACKAGED = "hrnet_w32_small_coco17"
@@ -258,11 +254,6 @@ def test_without_a_recipe_one_sentence_says_what_to_do(monkeypatch, capsys):
     assert capsys.readouterr().err == (
         "error: say what to train: a name of hrnet train --list, or a TOML file\n"
     )
-
-
-def test_the_page_of_recipes_is_up_to_date():
-    text = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
-    assert text == make_recipe_table.page(), "run python scripts/make_recipe_table.py"
 
 
 def test_a_recipe_trains_on_coco_as_it_is_unpacked(tmp_path, monkeypatch):

@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 import hrnet
 from hrnet import ConfigError, HRNetError, WeightsError
 from hrnet.cli import app
+from hrnet.detection.find import detector_file
 from hrnet.tables import merged, read_table, validate
 from hrnet.zoo import find_model, find_weights
-from hrnet.zoo.build import build_model, cost
+from hrnet.zoo.build import build_model, convert, cost, save_model
 from hrnet.zoo.card import BackboneCard, ModelCard, NetworkCard, read_card
 
 OFFICIAL = "hrnet_w32_coco_256x192_official"
@@ -68,6 +69,32 @@ def test_convert_keeps_every_bit_and_writes_the_card(official_file, tmp_path):
     assert all(torch.equal(converted[k], weights[f"module.{k}"]) for k in converted)
     card = read_card(out)
     assert card == find_model(OFFICIAL).card.model_copy(update={"weights": None})
+
+
+def test_what_is_converted_under_a_name_has_not_that_model_s_probabilities(tmp_path):
+    """Nor its figures, where it is known to be other weights than those published."""
+    own = tmp_path / "own.safetensors"
+    packaged = find_model(None).card
+    save_model(build_model(packaged).network, packaged, own, dtype=torch.float32)
+    convert(own, tmp_path / "as.safetensors", name=packaged.name)
+    card = read_card(tmp_path / "as.safetensors")
+    assert packaged.calibration is not None
+    assert card.calibration is None
+    w32 = "hrnet_w32_coco_256x192"
+    save_file(hrnet.HighResolutionNet(32, 17).state_dict(), tmp_path / "w32.safetensors")
+    convert(tmp_path / "w32.safetensors", tmp_path / "as.safetensors", name=w32)
+    assert find_model(w32).card.figures
+    assert not read_card(tmp_path / "as.safetensors").figures
+
+
+def test_a_detector_is_called_one(tmp_path):
+    with pytest.raises(WeightsError, match="it is a person detector by hrnet"):
+        hrnet.load_weights(hrnet.HighResolutionNet(32, 17), detector_file("auto"))
+
+
+def test_a_program_of_pytorch_s_is_no_model_to_load():
+    with pytest.raises(ConfigError, match=r"pose.pt2 is for programs without hrnet; export"):
+        hrnet.PoseEstimator("pose.pt2")
 
 
 def test_convert_takes_the_name_that_is_given(official_file, tmp_path):

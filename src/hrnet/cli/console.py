@@ -18,6 +18,11 @@ def console(*, errors: bool = False) -> "Console":
     return Console(stderr=errors, soft_wrap=True, highlight=False, markup=False)
 
 
+def plural(number: int, one: str, many: str) -> str:
+    """ "1 person", "2 people"."""
+    return f"{number} {one if number == 1 else many}"
+
+
 @contextmanager
 def stoppable() -> Iterator[None]:
     """In the block a SIGTERM is as Ctrl-C, a KeyboardInterrupt."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hrnet.cli.console import console, progress_bar
+from hrnet.cli.console import console, plural, progress_bar
 
 data = typer.Typer(help="Check, fix, prepare, split and merge data sets.", no_args_is_help=True)
 
@@ -82,7 +82,8 @@ def check(
     screen = console()
     known = f" ({report.skeleton.name})" if report.skeleton is not None else ""
     screen.print(
-        f"{file}: {report.pictures} pictures, {report.people} people, "
+        f"{file}: {plural(report.pictures, 'picture', 'pictures')}, "
+        f"{plural(report.people, 'person', 'people')}, "
         f"{len(report.labelled)} keypoints{known}"
     )
     own = report.skeleton

@@ -1,6 +1,7 @@
 """`hrnet predict`: pictures and videos in; annotated copies, JSON and tables out."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hrnet.cli.console import INTERRUPTED, console, stoppable
+from hrnet.cli.console import INTERRUPTED, console, plural, stoppable
 from hrnet.cli.options import Device, ModelName, OtherWeights, Precision, Runtime
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def predict(
                 progress.advance(task)
     except KeyboardInterrupt:
         written = sum(map(outputs.is_done, found))  # a last one may be written and not counted
-        so_far = f"{_plural(written, 'picture', 'pictures')} of {len(found)} are done"
+        so_far = f"{plural(written, 'picture', 'pictures')} of {len(found)} are done"
         errors.print(f"interrupted; {so_far}; to go on, repeat the command with --resume")
         raise typer.Exit(INTERRUPTED) from None
     if not quiet:
@@ -281,7 +282,7 @@ def _follow(results: "Iterator[FrameResult]", frames: "Frames", *, hidden: bool)
             speed = f"{done / (perf_counter() - begun):.1f} frames a second"
             said = f"{frames.source}, {speed}"
             progress.update(task, completed=result.number, total=frames.frames, description=said)
-    counts = _plural(done, "frame", "frames"), _plural(len(people), "person", "people")
+    counts = plural(done, "frame", "frames"), plural(len(people), "person", "people")
     return ", ".join([*counts, speed])
 
 
@@ -305,7 +306,7 @@ def _video_name(source: str) -> str:
     from hrnet.images.sources import url_name
 
     if Path(source).exists():
-        return Path(source).resolve().name
+        return Path(os.path.abspath(source)).name  # a link has its own name
     return url_name(source) if "://" in source else source.replace(":", "_")
 
 
@@ -330,13 +331,13 @@ class _Count:
     def summary(self, out: Path, detector: str | None, runs: str) -> str:
         """With the name of what found the people, if anything did, and what the model runs in."""
         people, pictures = (self.people, "person", "people"), (self.done, "picture", "pictures")
-        parts = [f"{_plural(*people)} in {_plural(*pictures)}"]
+        parts = [f"{plural(*people)} in {plural(*pictures)}"]
         if detector is not None:
             parts[0] += f", {_found_by(detector)}"
         if self.earlier:
-            parts.append(f"{_plural(self.earlier, 'picture was', 'pictures were')} done before")
+            parts.append(f"{plural(self.earlier, 'picture was', 'pictures were')} done before")
         if self.failed:
-            failed = _plural(self.failed, "picture", "pictures")
+            failed = plural(self.failed, "picture", "pictures")
             parts.append(f"{failed} could not be used (see above)")
         if self.done:
             parts.append(f"the model ran in {runs}")
@@ -354,7 +355,3 @@ def _hash(file: Path | None) -> str | None:
     from hrnet.files import sha256_of
 
     return None if file is None else sha256_of(file)
-
-
-def _plural(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

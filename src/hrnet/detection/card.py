@@ -48,7 +48,7 @@ class DetectorCard(Card):
 
     Attributes:
         input_size: the longer side of its input in pixels: pictures are brought to it.
-        threshold: of the score.
+        threshold: of the score, from which on somebody is there.
         second_look: for pose models that know how probable joints are; None for none.
         overlap: intersection over union above which the box with the lower score goes.
     """

@@ -42,7 +42,8 @@ def read_detections(rows: Any, categories: Iterable[int] | None = None) -> Detec
         ValueError, TypeError, KeyError and the like: the rows are not that; with the row's number
             where a value is wrong.
     """
-    rows = list(rows)
+    if not isinstance(rows, list):
+        raise ValueError("it is no list of rows")
     wanted = {PERSON} if categories is None else set(categories)
     present = {row.get("category_id", PERSON) for row in rows}
     if categories is None and len(present) == 1:

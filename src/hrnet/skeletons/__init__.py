@@ -18,7 +18,12 @@ Colour = tuple[int, int, int]
 
 
 class Colours(BaseModel):
-    """RGB of joints and limbs of the left side, of the right side, and of neither."""
+    """RGB of joints and limbs.
+
+    Attributes:
+        left, right: of the side of the body.
+        middle: of neither.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -31,6 +36,9 @@ class Skeleton(BaseModel):
     """The K keypoints of a model or data set and how they belong together.
 
     Attributes:
+        schema: of this table; 1.
+        name: what it is called.
+        title: whose points they are, in words.
         keypoints: names, in the order of the model's heatmaps.
         sigmas: per-keypoint constants of OKS (a share of the root of the person's area), or None
             where there is no agreed figure.
@@ -42,6 +50,7 @@ class Skeleton(BaseModel):
         on_axis: of a skeleton without pairs, that its points keep their names in a mirrored
             picture: they lie on the axis, or left and right are not told apart (hands).
         limbs: pairs of names to draw a line between.
+        colours: to draw in.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

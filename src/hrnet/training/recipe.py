@@ -36,6 +36,7 @@ class DataSource(_Table):
     """One annotation file in COCO's keypoint format, relative to the recipe's `root`.
 
     Attributes:
+        file: its path.
         images: folder of the pictures, relative to `root` too; by default `images` beside the
             file, or the file's own.
         pictures: pattern of names, such as "lspet_*": people in other pictures are left alone.
@@ -63,7 +64,7 @@ class BoxedSource(_Table):
     """One annotation file in COCO's format with people's boxes, relative to the recipe's `root`.
 
     Attributes:
-        images, orient: see `DataSource`.
+        file, images, orient: see `DataSource`.
         repeat: how often an epoch takes each picture.
         others: name or file of a detector whose boxes say where people are whom the file leaves
             out, see `hrnet.data.boxed_pictures.add_others`; None where it has everybody.
@@ -123,12 +124,13 @@ class RunConfig(_Table):
         seed: of random weights, of the order of people and of their crops.
         steps: optimiser steps in all; or
         epochs: passes over the data in all.
-        batch_size: people a batch, in each process.
+        batch_size: people (of a detector, canvases) a batch, in each process.
         accumulate: batches an optimiser step, where memory is too small for a larger one.
         learning_rate: at its highest, after warm-up.
         weight_decay: of AdamW.
         optimizer: "adamw", or "adam" as the official code and MMPose have it. Decay spares batch
             norm and biases.
+        warmup_steps: in which the rate rises to its highest.
         schedule: the rate rises linearly for `warmup_steps`, then falls to zero along half a
             "cosine", or to a tenth at each of the `milestones` ("step").
         milestones: in epochs or steps, whichever the run's length is given in.
@@ -221,6 +223,19 @@ class TrainingConfig(RunConfig):
 
 
 class _Run(_Table):
+    """A training run.
+
+    Attributes:
+        schema: of this table; 1.
+        description: what it is for, in its first sentence, and what is to be known of it.
+        published: what it is to reach: the figures of the model that a recipe of the package has
+            the name of. They are that model's, not of what this run makes.
+        model: the card of what comes out.
+        data: what to train on.
+        augmentation: how pictures are changed at random.
+        training: how to train.
+    """
+
     schema_version: Literal[1] = Field(alias="schema")
     description: str = ""
     published: tuple[Figure, ...] = ()
@@ -232,11 +247,6 @@ class Recipe(_Run):
     out: in the file, a table with a card's keys, or with `card`, the name of one, and the keys to
     change in it. Its `skeleton` is the name of one, a TOML file, or "data": what the first source's
     own category describes (and as long as there is no source, the card's).
-
-    Attributes:
-        description: what it is for, in its first sentence, and what is to be known of it.
-        published: what it is to reach: the figures of the model that a recipe of the package has
-            the name of. They are that model's, not of what this run makes.
     """
 
     model: ModelCard

@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -9,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from hrnet.calibration import tolerances
 from hrnet.codec import HeatmapCodec
 from hrnet.errors import ConfigError
-from hrnet.files import atomic_write
+from hrnet.files import atomic_write, sha256_of
 from hrnet.model import PoseModel
 from hrnet.network import HighResolutionNet, network_parts
 from hrnet.similarity import sigmas_of
@@ -95,7 +96,8 @@ def save_weights(
 
 
 def convert(checkpoint: str | Path, out: str | Path, *, name: str | None = None) -> LoadReport:
-    """Write a public checkpoint as float32 safetensors that carry the model's card.
+    """Write a public checkpoint as float32 safetensors that carry the model's card. Of weights that
+    are not the model's own, probabilities of joints are unknown, and its figures are not theirs.
 
     Args:
         name: which model of `list_models()` it is; None where the file's name is the published
@@ -107,8 +109,15 @@ def convert(checkpoint: str | Path, out: str | Path, *, name: str | None = None)
     """
     card = find_model(checkpoint if name is None else name).card
     network = build_model(card).network
-    report = load_weights(network, find_weights(checkpoint))
-    save_model(network, card.model_copy(update={"weights": None}), out, dtype=torch.float32)
+    file = find_weights(checkpoint)
+    report = load_weights(network, file)
+    changes: dict[str, Any] = {"weights": None}
+    published = card.weights.sha256 if card.weights is not None else None
+    if name is not None and not (published and sha256_of(file).startswith(published)):
+        changes["calibration"] = None
+        if published:
+            changes["figures"] = ()
+    save_model(network, card.model_copy(update=changes), out, dtype=torch.float32)
     return report
 
 

@@ -29,7 +29,17 @@ _Count = Annotated[int, Field(ge=1, le=16)]
 
 
 class NetworkCard(_Table):
-    """Arguments of `HighResolutionNet`; the number of joints comes from the skeleton."""
+    """Arguments of `HighResolutionNet`; the number of joints comes from the skeleton.
+
+    Attributes:
+        base_channel: channels of the branch of highest resolution: 32 of W32.
+        num_modules: of each stage, 2 to 4.
+        num_blocks: residual blocks of a branch in a module.
+        layer1_channels: that come out of layer1.
+        layer1_blocks: bottlenecks in layer1.
+        upsampling: of the exchanges between branches.
+        head: "v1" from the branch of highest resolution, "v2" from all of them.
+    """
 
     base_channel: int = Field(default=32, ge=1, le=512)
     num_modules: tuple[_Count, _Count, _Count] = (1, 4, 3)
@@ -48,7 +58,13 @@ class NetworkCard(_Table):
 
 
 class CodecCard(_Table):
-    """Arguments of `HeatmapCodec`."""
+    """Arguments of `HeatmapCodec`.
+
+    Attributes:
+        kind: how points become heatmaps and heatmaps points, see `hrnet.codec.HeatmapCodec`.
+        sigma: of the Gaussians in training targets, in cells.
+        blur_kernel: width in cells, odd, of the blur before "dark" and "udp" look for a peak.
+    """
 
     kind: Literal["plain", "dark", "udp"] = "plain"
     sigma: float = Field(default=2.0, gt=0, lt=1000)
@@ -95,14 +111,27 @@ class WeightsCard(_Table):
 
 
 class BackboneCard(WeightsCard):
-    """An ImageNet classification network, to start a pose network of the same width from."""
+    """An ImageNet classification network, to start a pose network of the same width from.
+
+    Attributes:
+        description: what it is.
+        base_channel: of the networks that can start from it.
+    """
 
     description: str
     base_channel: int
 
 
 class Figure(_Table):
-    """One measured or published figure with all that makes it comparable."""
+    """One measured or published figure with all that makes it comparable.
+
+    Attributes:
+        data: the data set.
+        metric: the measure: "OKS AP", "PCK@0.2", ...
+        value: the figure.
+        boxes: whose boxes people were cropped by.
+        flip_test: whether it was on.
+    """
 
     data: str
     metric: str
@@ -125,7 +154,13 @@ class Card(_Table):
     """What there is to know of any model.
 
     Attributes:
+        schema: of this table; 1.
+        name: what it is called.
+        description: what it is, in a sentence.
+        licence: of the weights.
         trained_on: data sets.
+        network: the architecture.
+        figures: what it reaches.
         weights: where its weights are, or None in a weights file.
     """
 
@@ -147,7 +182,9 @@ class ModelCard(Card):
     """A pose model: architecture, input, codec, flip rule, skeleton, and where it comes from.
 
     Attributes:
+        skeleton: the keypoints: a table, or the name of a skeleton in the package.
         input_size: (width, height) of crops in pixels.
+        codec: what heatmaps mean.
         output: "heatmaps" of a network trained by squared error, or "logits" of one trained by
             cross-entropy, whose softmax over locations is the heatmap.
         flip_shift: whether the flip test moves the mirrored heatmap by one cell. Plain heatmaps

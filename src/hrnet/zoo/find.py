@@ -77,6 +77,10 @@ def find_model(model: str | Path | None = None) -> FoundModel:
     name = DEFAULT_MODEL if model is None else str(model)
     if Path(name).suffix in EXPORTED:
         raise ConfigError(f"{name} is an exported file, which is there to predict with")
+    if name.endswith(".pt2"):
+        raise ConfigError(
+            f"{name} is for programs without hrnet; export the model as .onnx or .xml"
+        )
     if name in _tables():
         return FoundModel(_card(name), None)
     file = named_file(name)

@@ -76,6 +76,7 @@ _HEADS = (
         ((r"head\.([01])\.", r"head.\1."), (r"head\.3\.", "final_layer.")),
         "v2",
     ),
+    _Head("person detector by hrnet", r"head\.3\.[01]\.", "nearest"),
     _Head(
         "network for faces or hands by hrnet",
         r"head\.0\.(weight|bias)$",

@@ -40,6 +40,7 @@ class Augmentation(BaseModel):
         scale: standard deviation of the factor on the region's size, cut at once that.
         half_body: probability of cropping to the upper or lower body of somebody with more than
             `half_body_min_joints` labelled joints.
+        half_body_min_joints: see `half_body`.
         shift: how far the region moves at most, to each side, as a share of its size, where it does
             (30 % of the time). Not in the paper; MMPose's is 0.16.
         truncation: probability of keeping only a part of the person's box, as where somebody is
