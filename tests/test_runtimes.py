@@ -23,7 +23,7 @@ from hrnet.data.coco import read_coco
 from hrnet.errors import ConfigError, WeightsError
 from hrnet.geometry import crop_matrices, crop_regions, warp
 from hrnet.images import read_image
-from hrnet.runtime.execution import Execution
+from hrnet.runtime.execution import RUNTIMES, Execution
 from hrnet.runtime.openvino_session import OpenVINOSession, openvino_core
 from hrnet.runtime.runner import load_runner
 from hrnet.zoo import find_model
@@ -117,6 +117,30 @@ def test_several_threads_share_one(crops):
     with ThreadPoolExecutor(8) as threads:
         for one, other in zip(threads.map(runner, parts), one_by_one, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+FORKED = """
+import multiprocessing, sys
+import numpy as np, hrnet
+
+estimator = hrnet.PoseEstimator(runtime=sys.argv[1], precision="fp32", detector="whole")
+picture = np.random.default_rng(0).integers(0, 256, (200, 150, 3), np.uint8)
+expected = estimator(picture).keypoints
+context = multiprocessing.get_context("fork")
+queue = context.Queue()
+child = context.Process(target=lambda: queue.put(estimator(picture).keypoints))
+child.start()
+try:
+    np.testing.assert_allclose(queue.get(timeout=100), expected, atol=0.01)
+finally:
+    child.kill()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_forked_process_can_go_on_with_an_estimator(runtime):
+    subprocess.run([sys.executable, "-c", FORKED, runtime], check=True, timeout=200)
 
 
 def test_what_is_converted_is_kept_and_a_broken_copy_made_again(home, crops):

@@ -1,5 +1,6 @@
 """Networks in PyTorch."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +13,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hrnet.errors import ConfigError
 from hrnet.runtime.session import Arrays
+
+# OpenMP's threads do not come along in a fork, and whoever waits for them waits for ever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 HALF_PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
