@@ -87,7 +87,7 @@ def test_two_processes_train_and_measure_as_one_does(seven_people, tmp_path):
     assert len(first["loss"]) == 4
     np.testing.assert_allclose(second["loss"], first["loss"], rtol=1e-4)
     assert len(first["pck"]) == 2
-    assert second["pck"] == first["pck"]
+    assert second["pck"] == pytest.approx(first["pck"], abs=1.5)  # one joint of 68 may tip over
     expected = load_file(alone.weights)
     found = load_file(tmp_path / "two" / alone.weights.name)
     for name, tensor in expected.items():
