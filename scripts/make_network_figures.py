@@ -20,10 +20,10 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from pages import between_marks, split_at_marks, write_pages
 from torch import Tensor, nn
 
 from hrnet.codec import HeatmapCodec
-from hrnet.files import atomic_write
 from hrnet.geometry import crop_matrices, crop_regions, warp
 from hrnet.images import read_image
 from hrnet.network import (
@@ -734,11 +734,8 @@ def with_tables(page: str, figures: dict[str, Any]) -> str:
     """A page with the rows of its tables between their marks; a table's first line, the header, is
     the page's own."""
     for name, rows in tables(figures).items():
-        begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
-        before, _, rest = page.partition(begin)
-        old, mark, after = rest.partition(end)
-        assert mark, f"the page has no marks for {name}"
-        page = before + begin + table(old.splitlines()[0], rows) + "\n" + end + after
+        _, old, _ = split_at_marks(page, name)
+        page = between_marks(page, name, table(old.splitlines()[0], rows))
     return page
 
 
@@ -750,9 +747,7 @@ def main() -> None:
     figures = measure()
     texts = {FIGURES: json.dumps(figures, indent=1) + "\n", PICTURES / "network.svg": network_svg()}
     texts |= {page: with_tables(page.read_text(encoding="utf-8"), figures) for page in PAGES}
-    for file, text in texts.items():
-        with atomic_write(file) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_pages(texts)
     for name, draw in DRAWINGS.items():
         (PICTURES / f"{name}.png").write_bytes(png(draw()))
 

@@ -7,7 +7,6 @@ Docstrings and help are English in both.
 """
 
 import json
-import os
 import re
 import types
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from pages import write_pages
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from typer.testing import CliRunner
@@ -23,7 +23,6 @@ import hrnet
 from hrnet.calibration import Calibration
 from hrnet.cli import app
 from hrnet.detection.card import DetectorCard
-from hrnet.files import atomic_write
 from hrnet.skeletons import Skeleton
 from hrnet.training.recipe import DetectorRecipe, Recipe
 from hrnet.zoo.card import ModelCard
@@ -256,12 +255,5 @@ def pages() -> dict[Path, str]:
     }
 
 
-def main() -> None:
-    os.environ["COLUMNS"] = "100"
-    for file, text in pages().items():
-        with atomic_write(file) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    write_pages(pages())

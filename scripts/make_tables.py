@@ -8,13 +8,14 @@ A table goes between marks in the page.
 
 from pathlib import Path
 
-from hrnet.files import atomic_write
+from pages import between_marks, write_pages
+
 from hrnet.training.recipe import list_recipes, load_stages
 from hrnet.zoo import find_model, list_models
 from hrnet.zoo.build import cost
 from hrnet.zoo.card import ModelCard
 
-ROOT = Path(__file__).parents[1]
+DOCS = Path(__file__).parents[1] / "docs"
 WORDS = {
     "en": {
         "models": "model | input | codec | parameters | multiply-adds | published | weights",
@@ -35,14 +36,6 @@ WORDS = {
         "nothing": "无",
     },
 }
-
-
-def between_marks(page: str, what: str, content: str) -> str:
-    """A page with content between its marks for it."""
-    begin, end = f"<!-- {what}: begin -->\n", f"<!-- {what}: end -->"
-    before, found, rest = page.partition(begin)
-    assert found, f"there is no {begin}"
-    return f"{before}{begin}{content}\n{end}{rest.partition(end)[2]}"
 
 
 def header(columns: str) -> str:
@@ -109,24 +102,15 @@ def recipes(words: dict[str, str]) -> str:
     return "\n".join([header(words["recipes"]), *rows])
 
 
-def pages() -> dict[str, str]:
-    """All pages that have such tables, by their path in the repository."""
+def pages() -> dict[Path, str]:
+    """All pages that have such tables."""
     result = {}
     for language, words in WORDS.items():
-        for page, what, content in (
-            (f"docs/{language}/models.md", "models", all_models(words)),
-            (f"docs/{language}/recipes.md", "recipes", recipes(words)),
-        ):
-            text = (ROOT / page).read_text(encoding="utf-8")
-            result[page] = between_marks(text, what, content)
+        for what, content in (("models", all_models(words)), ("recipes", recipes(words))):
+            page = DOCS / language / f"{what}.md"
+            result[page] = between_marks(page.read_text(encoding="utf-8"), what, content)
     return result
 
 
-def main() -> None:
-    for name, text in pages().items():
-        with atomic_write(ROOT / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    write_pages(pages())

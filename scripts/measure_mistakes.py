@@ -23,6 +23,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pages import between_marks, write_pages
 from torch import Tensor, nn
 
 from hrnet.codec import HeatmapCodec
@@ -33,7 +34,6 @@ from hrnet.data.people import People
 from hrnet.evaluation.oks import oks_ap
 from hrnet.evaluation.pck import pck
 from hrnet.evaluation.predictions import Predictions, predict_people, survivors
-from hrnet.files import atomic_write
 from hrnet.geometry import invert, transform_points, warp
 from hrnet.model import Normalise
 from hrnet.network import BasicBlock, Downsampling, HighResolutionNet, StageModule, Upsampling
@@ -45,7 +45,6 @@ from hrnet.tables import read_json
 from hrnet.zoo.build import create_model
 
 DOCS = Path(__file__).parents[1] / "docs"
-BEGIN, END = "% mistakes: begin", "% mistakes: end"
 LANGUAGES = ("en", "zh")
 COCO17 = find_skeleton("coco17")
 MEASURED_ON = {"coco": "coco/val.json", "lsp": "lsp/test_coco17.json"}
@@ -428,17 +427,11 @@ def table(language: str, measured: Figures) -> str:
     return "\n".join(lines)
 
 
-def with_table(page: str, language: str, measured: Figures) -> str:
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{table(language, measured)}\n\n{END}{after}"
-
-
 def pages(measured: Figures) -> dict[Path, str]:
     """Both pages with the table as it is to be."""
     files = {language: DOCS / language / "mistakes.md" for language in LANGUAGES}
     return {
-        file: with_table(file.read_text(encoding="utf-8"), language, measured)
+        file: between_marks(file.read_text(encoding="utf-8"), "mistakes", table(language, measured))
         for language, file in files.items()
     }
 
@@ -454,10 +447,7 @@ def main() -> None:
         "accuracy": accuracy(sets),
         "training": training(data),
     }
-    texts = {DOCS / "mistakes.json": json.dumps(measured, indent=1) + "\n", **pages(measured)}
-    for file, text in texts.items():
-        with atomic_write(file) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_pages({DOCS / "mistakes.json": json.dumps(measured, indent=1) + "\n", **pages(measured)})
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +10,7 @@ import make_reference
 import make_tables
 import pytest
 
+from fences import FENCE, environment
 from hrnet.data.coco import read_coco
 from hrnet.images import read_image
 from hrnet.zoo.card import read_card
@@ -23,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.slow
 def test_the_tables_of_models_and_recipes_are_up_to_date():
     for name, text in make_tables.pages().items():
-        assert (ROOT / name).read_text(encoding="utf-8") == text, (
+        assert name.read_text(encoding="utf-8") == text, (
             f"{name} is not what the cards say; run python scripts/make_tables.py"
         )
 
@@ -39,21 +38,19 @@ def blocks(page, language):
     ("") with none."""
     folder = ROOT if page == "README.md" else ROOT / "docs" / "en"
     text = (folder / page).read_text(encoding="utf-8")
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-    return [code for marked, code in found if marked == language]
+    return [code for marked, code in FENCE.findall(text) if marked == language]
 
 
 def run_commands(page, folder, shorter=("", "")):
     """Run a page's commands in a folder, as printed, but for a text that stands for a length."""
     for name in ("docs", "scripts"):
         (folder / name).symlink_to(ROOT / name, target_is_directory=True)
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     for command in blocks(page, ""):
         command = command.replace(*shorter)
         result = subprocess.run(
             ["bash", "-ec", command],
             cwd=folder,
-            env={**os.environ, "PATH": path},
+            env=environment(),
             capture_output=True,
             text=True,
         )
@@ -75,12 +72,11 @@ def test_python_as_printed(tmp_path):
     programs = [[sys.executable, "-c", code] for page in pages for code in blocks(page, "python")]
     assert len(programs) >= len(pages)
     _, command = blocks("README.md", "")
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     for program in [*programs, ["bash", "-ec", command]]:
         result = subprocess.run(
             program,
             cwd=tmp_path,
-            env={**os.environ, "PATH": path},
+            env=environment(),
             capture_output=True,
             text=True,
         )
@@ -98,8 +94,7 @@ def test_code_that_nothing_runs_is_marked_so():
     for file in (ROOT / "docs" / "en").rglob("*.md"):
         page = file.relative_to(ROOT / "docs" / "en")
         text = file.read_text(encoding="utf-8")
-        kinds = set(re.findall(r"^```(.*)\n(?:.*\n)*?```$", text, flags=re.MULTILINE))
-        plain = {kind for kind in kinds if not kind.startswith("{")}
+        plain = {kind for kind, _ in FENCE.findall(text) if not kind.startswith("{")}
         is_run = str(page) in RUN or page.parts[0] == "howto"
         assert is_run or plain <= SHOWN, page
         assert plain <= SHOWN | {"", "python"}, page

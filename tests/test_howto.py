@@ -14,19 +14,18 @@ A command fails where the output shown has a line that begins with "error:", and
 import contextlib
 import importlib.resources
 import io
-import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from fences import FENCE, environment
+
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = ("predict", "checkpoints", "evaluate", "export", "backbone", "convert", "migrate")
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 
 
 class Block(NamedTuple):
@@ -50,10 +49,9 @@ def read_blocks(language, page):
 
 def run_shell(code):
     """What commands print, and whether one failed, which ends them."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     result = subprocess.run(
         ["bash", "-ec", code],
-        env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"},
+        env=environment() | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

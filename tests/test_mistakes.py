@@ -1,9 +1,9 @@
 """The page of mistakes says what was measured, and what would be measured now."""
 
-import importlib.util
 import json
 from pathlib import Path
 
+import measure_mistakes
 import numpy as np
 import pytest
 
@@ -11,10 +11,6 @@ from hrnet.data.coco import read_coco
 from real_data import real_data
 
 ROOT = Path(__file__).parents[1]
-SCRIPT = ROOT / "scripts" / "measure_mistakes.py"
-spec = importlib.util.spec_from_file_location("measure_mistakes", SCRIPT)
-measure_mistakes = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(measure_mistakes)
 
 MEASURED = json.loads((ROOT / "docs" / "mistakes.json").read_text(encoding="utf-8"))
 

@@ -1,20 +1,16 @@
 """The page "How HRNet works" shows what the code measures and draws today."""
 
-import importlib.util
 import json
 from pathlib import Path
 
+import make_network_figures
 import numpy as np
 import pytest
 
 from hrnet.images import read_image
 
 ROOT = Path(__file__).parents[1]
-SCRIPT = ROOT / "scripts" / "make_network_figures.py"
 REMAKE = "run python scripts/make_network_figures.py"
-spec = importlib.util.spec_from_file_location("network_figures", SCRIPT)
-make_network_figures = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(make_network_figures)
 
 
 @pytest.fixture(scope="module")

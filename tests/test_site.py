@@ -12,6 +12,7 @@ import pytest
 from sphinx.util.inventory import InventoryFile
 
 import hrnet
+from fences import FENCE
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -20,7 +21,6 @@ PAGES = sorted(
     for end in ("md", "ipynb")
     for file in (DOCS / "en").rglob(f"*.{end}")
 )
-FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -91,7 +91,9 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path):
 
 @pytest.mark.parametrize("page", [p for p in PAGES if p.suffix == ".md"], ids=str)
 def test_languages_have_the_same_code_and_links(page):
-    english, chinese = ((DOCS / language / page).read_text() for language in ("en", "zh"))
+    english, chinese = (
+        (DOCS / language / page).read_text(encoding="utf-8") for language in ("en", "zh")
+    )
     assert in_step(english) == in_step(chinese)
 
 

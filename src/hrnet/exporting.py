@@ -22,9 +22,7 @@ from hrnet.runtime.openvino_session import openvino_core
 from hrnet.runtime.torch_session import fold_batch_norms
 from hrnet.zoo.build import build_model
 from hrnet.zoo.card import DETECTOR_KEY, FLIP_TEST_KEY, POSE_KEY, PRECISION_KEY, ModelCard
-from hrnet.zoo.find import find_model
-
-PROGRAM = ".pt2"  # of torch.export, for programs that have PyTorch and not this package
+from hrnet.zoo.find import PROGRAM, find_model
 
 
 def export_pose_model(

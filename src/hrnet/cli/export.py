@@ -50,8 +50,8 @@ def export(
     runs wherever ONNX does; a .pt2 by torch.export.load alone.
     """
     from hrnet.errors import ConfigError
-    from hrnet.exporting import PROGRAM, export_detector, export_pose_model
-    from hrnet.zoo.find import EXPORTED
+    from hrnet.exporting import export_detector, export_pose_model
+    from hrnet.zoo.find import EXPORTED, PROGRAM
 
     if out.suffix not in (*EXPORTED, PROGRAM):
         raise ConfigError(f"{out} must end in .onnx, .xml or .pt2")

@@ -26,6 +26,7 @@ _BACKBONES = files("hrnet.zoo") / "backbones.toml"
 
 # Endings of files that hold a whole model; all others hold weights.
 EXPORTED = (".onnx", ".xml")
+PROGRAM = ".pt2"  # of torch.export, for programs that have PyTorch and not this package
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def find_model(model: str | Path | None = None) -> FoundModel:
     name = DEFAULT_MODEL if model is None else str(model)
     if Path(name).suffix in EXPORTED:
         raise ConfigError(f"{name} is an exported file, which is there to predict with")
-    if name.endswith(".pt2"):
+    if name.endswith(PROGRAM):
         raise ConfigError(
             f"{name} is for programs without hrnet; export the model as .onnx or .xml"
         )
