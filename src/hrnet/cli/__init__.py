@@ -1,5 +1,5 @@
 """The command line: `hrnet predict`, `hrnet evaluate`, `hrnet train`, `hrnet models`,
-`hrnet convert`, `hrnet export`, `hrnet benchmark`, `hrnet data`.
+`hrnet convert`, `hrnet export`, `hrnet benchmark`, `hrnet serve`, `hrnet data`.
 
 One file a command. Each imports what it needs when it runs, so that `--help` is instant.
 """
@@ -9,16 +9,20 @@ import sys
 
 import typer
 
-from hrnet.cli import benchmark, convert, data, evaluate, export, models, predict, train
+from hrnet.cli import benchmark, convert, data, evaluate, export, models, predict, serve, train
 from hrnet.cli.console import console
 from hrnet.errors import HRNetError
 
 # Which extra brings a package.
 EXTRAS = {
+    "fastapi": "serve",
+    "h11": "serve",
     "matplotlib": "train",
+    "prometheus_client": "serve",
     "pycocotools": "train",
     "pytorch_lightning": "train",
     "scipy": "data",
+    "uvicorn": "serve",
 }
 
 app = typer.Typer(
@@ -35,6 +39,7 @@ app.command("train")(train.train)
 app.command("convert")(convert.convert)
 app.command("export")(export.export)
 app.command("benchmark")(benchmark.benchmark)
+app.command("serve")(serve.serve)
 app.add_typer(models.models, name="models")
 app.add_typer(data.data, name="data")
 

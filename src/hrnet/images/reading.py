@@ -131,19 +131,32 @@ def write_image(file: str | Path, image: Image) -> None:
         ImageError: the format cannot be written.
     """
     file = Path(file)
-    if not cv2.haveImageWriter(f"picture{file.suffix}"):
-        raise ImageError(f"{file} cannot be written: there is no picture format {file.suffix!r}")
     try:
-        written, data = cv2.imencode(file.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        data = encode_image(image, file.suffix)
+    except ImageError as error:
+        raise ImageError(f"{file} cannot be written: {error}") from None
+    with atomic_write(file) as temporary:
+        temporary.write_bytes(data)
+
+
+def encode_image(image: Image, suffix: str) -> bytes:
+    """(H, W, 3) uint8 RGB as the bytes of a file in the format that a suffix such as .jpg names.
+
+    Raises:
+        ImageError: the format cannot be written.
+    """
+    if not cv2.haveImageWriter(f"picture{suffix}"):
+        raise ImageError(f"there is no picture format {suffix!r}")
+    try:
+        written, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     except cv2.error:
         written = False
     if not written:
         raise ImageError(
-            f"{file} cannot be written: an array of shape {image.shape} does not go into "
-            f"{file.suffix}; give (H, W, 3) uint8, and .png for very large ones"
+            f"an array of shape {image.shape} does not go into {suffix}; give (H, W, 3) uint8, and "
+            ".png for very large ones"
         )
-    with atomic_write(file) as temporary:
-        temporary.write_bytes(data.tobytes())
+    return data.tobytes()
 
 
 def is_url(source: object) -> bool:

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from hrnet.calibration import evidence
 from hrnet.detection.boxes import check_boxes
 from hrnet.detection.card import SecondLook
-from hrnet.detection.detector import Detector
-from hrnet.detection.find import AUTO, auto_detector, find_detector
+from hrnet.detection.detector import Detector, WholePicture
+from hrnet.detection.find import AUTO, WHOLE, auto_detector, find_detector
 from hrnet.errors import BoxError, ConfigError, HRNetError, ImageError
 from hrnet.geometry import Float, crop_matrices, crop_regions, invert, transform_points, warp
 from hrnet.images import Image, ImageSource, is_url
@@ -36,6 +36,7 @@ from hrnet.video.tracking import Tracker
 
 Boxes = ArrayLike | None
 GIVEN = "given"  # the source of boxes that the caller has
+WHOLE_PICTURE = WholePicture()
 MAX_READERS = 8  # threads that read pictures
 # Bytes of pictures read ahead and not yet cropped, and of arrays that wait for a batch: four large
 # photographs, or a second of video.
@@ -71,10 +72,11 @@ class PoseEstimator:
             `hrnet.detection.find.find_detector`, by name, file or URL.
         batch_size: crops that go through the network at once, in all calls of it together; None
             for what suits the device.
+        max_people: a picture with more people than that is an error; None for any number.
 
     Raises:
-        ConfigError: no such model, detector or device, or a padding or batch size that is not
-            positive.
+        ConfigError: no such model, detector or device, or a padding, batch size or number of
+            people that is not positive.
         WeightsError: the weights are missing, broken, or do not fit.
         DownloadError: the weights cannot be fetched.
     """
@@ -91,9 +93,11 @@ class PoseEstimator:
         padding: float | None = None,
         detector: str | Path = AUTO,
         batch_size: int | None = None,
+        max_people: int | None = None,
     ) -> None:
-        if batch_size is not None and batch_size < 1:
-            raise ConfigError(f"batch_size is {batch_size}; it must be at least 1")
+        for name, number in (("batch_size", batch_size), ("max_people", max_people)):
+            if number is not None and number < 1:
+                raise ConfigError(f"{name} is {number}; it must be at least 1")
         if padding is not None and not 0 < padding < float("inf"):
             raise ConfigError(f"padding is {padding}; it must be positive, such as 1.25")
         self._execution = Execution(device, runtime, precision)
@@ -104,6 +108,7 @@ class PoseEstimator:
         self.flip_test = self.runner.flip_test
         self.padding = self.card.padding if padding is None else padding
         self.batch_size = self.runner.session.batch_size if batch_size is None else batch_size
+        self.max_people = max_people
         self._detector = detector
         if detector != AUTO:  # else it is loaded for the first picture without boxes
             self.detector  # noqa: B018
@@ -151,8 +156,8 @@ class PoseEstimator:
         Args:
             source: path, encoded bytes, PIL image, or array (H, W, 3) uint8; or a list of such.
             boxes: (P, 4) x1, y1, x2, y2 in pixels, the people's own edges without padding, or
-                (P, 5) with a score from 0 to 1; for a list of pictures a list of those. Without
-                boxes the detector finds them.
+                (P, 5) with a score from 0 to 1; or "whole", the picture being one person; for a
+                list of pictures a list of those. Without boxes the detector finds them.
             color: order of an array's channels; "bgr" for what OpenCV reads.
 
         Raises:
@@ -296,9 +301,11 @@ class PoseEstimator:
         try:
             image, orientation = picture.read()
             seen = _Seen(picture, (image.shape[1], image.shape[0]), orientation, image)
-            if picture.boxes is not None:
-                boxes, scores = check_boxes(picture.boxes, *seen.size)
-                self._crop(seen, boxes, scores, GIVEN, keep_pixels, self.padding)
+            if isinstance(picture.boxes, str) and picture.boxes == WHOLE:
+                (found,) = WHOLE_PICTURE([image])
+                self._crop(seen, found[:, :4], found[:, 4], WHOLE_PICTURE, keep_pixels)
+            elif picture.boxes is not None:
+                self._crop(seen, *check_boxes(picture.boxes, *seen.size), None, keep_pixels)
             return seen
         except HRNetError as error:
             return _Seen(picture, error=error)
@@ -325,9 +332,10 @@ class PoseEstimator:
             if every > 1 and boxes:
                 before, boxes = boxes[-1], boxes_between(before, boxes[-1], len(missing))
             for seen, own in zip(missing, boxes, strict=True):
-                name, padding = self.detector.name, self.detector.padding
-                padding = self.padding if padding is None else padding
-                self._crop(seen, own[:, :4], own[:, 4], name, keep_pixels, padding)
+                try:
+                    self._crop(seen, own[:, :4], own[:, 4], self.detector, keep_pixels)
+                except BoxError as error:  # too many
+                    seen.error = error
             yield from group
 
     def _groups(self, read: Iterable["_Seen"], every: int) -> Iterator[list["_Seen"]]:
@@ -355,15 +363,23 @@ class PoseEstimator:
         seen: "_Seen",
         boxes: Float,
         scores: Float,
-        source: str,
+        detector: Detector | None,
         keep: bool,
-        padding: float,
     ) -> None:
-        """Cut out the people; the picture itself is let go, unless it is to be kept and small, or
-        would have to be downloaded again."""
+        """Cut out the people, whom the detector found, or else the caller; the picture itself is
+        let go, unless it is to be kept and small, or would have to be downloaded again."""
+        if self.max_people is not None and len(boxes) > self.max_people:
+            raise BoxError(
+                f"there are {len(boxes)} boxes of people in the picture, more than "
+                f"{self.max_people}; give it in parts"
+            )
+        source = GIVEN if detector is None else detector.name
+        padding = self.padding
+        if detector is not None and detector.padding is not None:
+            padding = detector.padding
         size = self.card.input_size
         regions = crop_regions(boxes, size, padding)
-        seen.boxes, seen.scores, seen.source = boxes, scores, source
+        seen.boxes, seen.scores, seen.source, seen.detector = boxes, scores, source, detector
         seen.matrices = crop_matrices(*regions, size, unbiased=self.card.unbiased)
         assert seen.image is not None
         seen.crops = [warp(seen.image, matrix, size) for matrix in seen.matrices]
@@ -432,8 +448,8 @@ class PoseEstimator:
             else calibration.probability(known).astype(np.float32),
         )
         kept: Any = slice(None)
-        if seen.source != GIVEN:
-            look = self.second_look(self.detector)
+        if seen.detector is not None:
+            look = self.second_look(seen.detector)
             if look is not None and poses.probability is not None:
                 sure = look.probability(poses.box_scores, poses.probability)
                 poses = replace(poses, box_scores=sure.astype(np.float32))
@@ -464,6 +480,7 @@ class _Seen:
     image: Image | None = None
     error: HRNetError | None = None
     source: str | None = None
+    detector: Detector | None = None
     boxes: Float = field(default_factory=lambda: np.empty((0, 4)))
     scores: Float = field(default_factory=lambda: np.empty(0))
     matrices: Float = field(default_factory=lambda: np.empty((0, 2, 3)))

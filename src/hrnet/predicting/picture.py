@@ -19,7 +19,8 @@ class Picture:
     Attributes:
         source: path, URL, encoded bytes, PIL image, or array (H, W, 3) uint8.
         boxes: people's boxes (P, 4) x1, y1, x2, y2 in pixels, their own edges without padding, or
-            (P, 5) with a score from 0 to 1; None leaves it to the detector.
+            (P, 5) with a score from 0 to 1; "whole" where the picture is one person; None leaves
+            it to the detector.
         upright: turn the picture as its EXIF data say; boxes and results are then in the pixels of
             the picture as shown. False takes it as stored, as COCO-format files have it.
         color: order of an array's channels; "bgr" for what OpenCV reads.
@@ -27,7 +28,7 @@ class Picture:
     """
 
     source: ImageSource
-    boxes: ArrayLike | None = None
+    boxes: ArrayLike | Literal["whole"] | None = None
     upright: bool = True
     color: Literal["rgb", "bgr"] = "rgb"
     key: Any = None

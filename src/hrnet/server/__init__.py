@@ -1,0 +1,1 @@
+"""The HTTP service: pictures in, poses out; and its page."""
