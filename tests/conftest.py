@@ -32,11 +32,16 @@ def whole_pictures(monkeypatch):
 
 
 def pytest_collection_modifyitems(items):
-    """Slow ones first, the pages' commands before all, half of them at the head of each half of the
-    list: of two processes each begins with one half."""
-    is_slow = [item.get_closest_marker("slow") is not None for item in items]
-    slow = [item for item, wanted in zip(items, is_slow, strict=True) if wanted]
-    fast = [item for item, wanted in zip(items, is_slow, strict=True) if not wanted]
-    slow.sort(key=lambda item: item.path.name != "test_docs.py")
-    cut = max(0, len(items) // 2 - len(slow[::2]))
-    items[:] = [*slow[::2], *fast[:cut], *slow[1::2], *fast[cut:]]
+    """Slow ones first, the pages' commands before all, those of every other file at the head of
+    each half of the list: of two processes each begins with one half, and what the tests of a file
+    share is made once."""
+    slow, fast = {}, []
+    for item in items:
+        if item.get_closest_marker("slow") is None:
+            fast.append(item)
+        else:
+            slow.setdefault(item.path.name, []).append(item)
+    files = sorted(slow, key=lambda name: name != "test_docs.py")
+    first, second = ([item for name in files[n::2] for item in slow[name]] for n in (0, 1))
+    cut = max(0, len(items) // 2 - len(first))
+    items[:] = [*first, *fast[:cut], *second, *fast[cut:]]

@@ -1,7 +1,9 @@
 """What the documents say is so: of the models what the cards say, and commands as printed."""
 
+import contextlib
 import csv
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +11,10 @@ from pathlib import Path
 import make_reference
 import make_tables
 import pytest
+from typer.testing import CliRunner
 
 from fences import FENCE, environment
+from hrnet.cli import app
 from hrnet.data.coco import read_coco
 from hrnet.images import read_image
 from hrnet.zoo.card import read_card
@@ -41,20 +45,36 @@ def blocks(page, language):
     return [code for marked, code in FENCE.findall(text) if marked == language]
 
 
-def run_commands(page, folder, shorter=("", "")):
-    """Run a page's commands in a folder, as printed, but for a text that stands for a length."""
+def commands(page, shorter=None):
+    """A page's blocks of commands, as printed, but for the texts of `shorter`, by those that stand
+    for a length."""
+    code = blocks(page, "")
+    for printed, run in (shorter or {}).items():
+        assert any(printed in block for block in code), printed
+        code = [block.replace(printed, run) for block in code]
+    return code
+
+
+def link_folders(folder):
+    """Into it, those of the repository that commands name."""
     for name in ("docs", "scripts"):
         (folder / name).symlink_to(ROOT / name, target_is_directory=True)
-    for command in blocks(page, ""):
-        command = command.replace(*shorter)
-        result = subprocess.run(
-            ["bash", "-ec", command],
-            cwd=folder,
-            env=environment(),
-            capture_output=True,
-            text=True,
-        )
-        assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+
+
+def run_in_shell(code, folder):
+    result = subprocess.run(
+        ["bash", "-ec", code], cwd=folder, env=environment(), capture_output=True, text=True
+    )
+    assert result.returncode == 0, f"{code}\n{result.stdout}\n{result.stderr}"
+
+
+def run_here(code):
+    """A block of `hrnet`'s own commands, in this process and folder, where all is imported."""
+    for line in code.replace("\\\n", "").splitlines():
+        program, *arguments = shlex.split(line)
+        assert program == "hrnet", line
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, (line, done.output, done.exception)
 
 
 @pytest.mark.slow
@@ -109,8 +129,12 @@ def test_the_files_that_the_walk_shows_are_those_of_the_repository():
 
 @pytest.mark.slow
 def test_the_walk_through_data_of_one_s_own_works_as_written(tmp_path):
-    """From nothing to trained, measured and drawn, by the page's own commands."""
-    run_commands("own_data.md", tmp_path)
+    """From nothing to trained, measured and drawn, by the page's own commands, but for the number
+    of steps: after 60 of 300 three seeds had PCK of 96 to 98 and AP of 0.85 to 0.94."""
+    fewer = "training.steps=60 training.validate_every=60"
+    link_folders(tmp_path)
+    for code in commands("own_data.md", {"kites.toml --out": f"kites.toml {fewer} --out"}):
+        run_in_shell(code, tmp_path)
     report = json.loads((tmp_path / "runs/kites/report/figures.json").read_text())
     assert report["figures"]["PCK@0.2"] > 90
     assert report["figures"]["AP"] > 0.5
@@ -130,7 +154,13 @@ def test_the_walk_through_data_of_one_s_own_works_as_written(tmp_path):
 @pytest.mark.slow
 def test_every_tool_s_export_becomes_a_trained_model_as_written(tmp_path):
     """In the page's three commands, but for the number of steps; nobody is lost on the way."""
-    run_commands("labelling.md", tmp_path, ("training.steps=200", "training.steps=2"))
+    link_folders(tmp_path)
+    fewer = {"training.steps=200": "training.steps=2 data.workers=0"}
+    first, *of_tools = commands("labelling.md", fewer)
+    run_in_shell(first, tmp_path)
+    with contextlib.chdir(tmp_path):
+        for code in of_tools:  # 33 commands, that mostly import
+            run_here(code)
     exports = sorted(p.name for p in (tmp_path / "kites").iterdir() if p.is_dir())
     shown = {"images", "via_csv", "deeplabcut_hdf5"}  # what was drawn; other files of two tools
     assert sorted(p.name for p in (tmp_path / "sets").iterdir()) == sorted({*exports} - shown)
@@ -149,18 +179,27 @@ KITE = ("nose", "left_wing", "right_wing", "tail", "tip_of_tail")
 
 @pytest.mark.slow
 def test_fine_tuning_as_written_reaches_what_training_from_nothing_does_not(tmp_path):
-    """Of the same people in the same steps."""
+    """Of the same people in the same steps. The two runs that the first one is compared with end
+    after 25 of 100 steps: by then three seeds had PCK of 65 to 66 with all layers and with the head
+    first, and of 4 to 6 from nothing."""
     (tmp_path / "DATA").symlink_to(real_data("lsp").parent, target_is_directory=True)
-    run_commands("finetuning.md", tmp_path)
-    last = {}
+    steps = "training.steps=100 training.validate_every=25 --out runs/"
+    fewer = "training.steps=25 training.validate_every=25 training.threads=1 --out runs/"
+    shorter = {f"{steps}{run}": f"{fewer}{run}" for run in ("head_first", "from_nothing")}
+    shorter["training.head_first_steps=33"] = "training.head_first_steps=8"
+    link_folders(tmp_path)
+    for code in commands("finetuning.md", shorter):
+        run_in_shell(code, tmp_path)
+    measured = {}
     for run in ("all_layers", "head_first", "from_nothing"):
         log = tmp_path / "runs" / run / "log" / "from_step_0" / "metrics.csv"
         with log.open() as rows:
-            last[run] = [float(row["pck"]) for row in csv.DictReader(rows) if row["pck"]]
-        assert len(last[run]) == 4, "measured every 25 of 100 steps"
-    assert last["all_layers"][-1] > 65
-    assert last["head_first"][-1] > 65
-    assert last["from_nothing"][-1] < 30
+            measured[run] = [float(row["pck"]) for row in csv.DictReader(rows) if row["pck"]]
+    assert len(measured["all_layers"]) == 4, "measured every 25 of 100 steps"
+    assert measured["all_layers"][-1] > 65
+    (head_first,), (from_nothing,) = measured["head_first"], measured["from_nothing"]
+    assert min(measured["all_layers"][0], head_first) > 60
+    assert from_nothing < 15
     report = json.loads((tmp_path / "runs/all_layers/report/figures.json").read_text())
     assert report["protocol"]["people"] == 500
     assert report["figures"]["PCK@0.2"] > 72

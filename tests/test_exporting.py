@@ -72,21 +72,24 @@ def people():
 # What another program does, which has PyTorch alone.
 PROGRAM = """
 import sys, numpy as np, torch
-extra = {name: "" for name in sys.argv[4:]}
-model = torch.export.load(sys.argv[1], extra_files=extra).module()
+file, inputs, outputs, *names = sys.argv[1:]
+extra = {name: "" for name in names}
+model = torch.export.load(file, extra_files=extra).module()
 with torch.no_grad():
-    np.save(sys.argv[3], model(torch.from_numpy(np.load(sys.argv[2]))).numpy())
+    found = [model(torch.from_numpy(each)).numpy() for each in np.load(inputs).values()]
+np.savez(outputs, *found)
 assert "hrnet" not in sys.modules
 print(*extra.values(), sep="\\n")
 """
 
 
 def run_program(file, inputs, tmp_path, *extra):
-    np.save(tmp_path / "in.npy", inputs)
-    paths = map(str, (file, tmp_path / "in.npy", tmp_path / "out.npy"))
+    """What comes out for each of the inputs, and the extra files."""
+    np.savez(tmp_path / "in.npz", *inputs)
+    paths = map(str, (file, tmp_path / "in.npz", tmp_path / "out.npz"))
     command = [sys.executable, "-I", "-c", PROGRAM, *paths, *extra]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return np.load(tmp_path / "out.npy"), done.stdout.splitlines()
+    return list(np.load(tmp_path / "out.npz").values()), done.stdout.splitlines()
 
 
 @pytest.mark.slow
@@ -95,7 +98,7 @@ def test_a_program_of_pytorch_s_alone(tmp_path):
     done = CliRunner().invoke(app, ["export", str(file), "--flip-test"])
     assert done.exit_code == 0, (done.output, done.exception)
     crops = np.random.default_rng(0).integers(0, 256, (3, 160, 128, 3), np.uint8)
-    points, (card, flip_test) = run_program(file, crops, tmp_path, POSE_KEY, FLIP_TEST_KEY)
+    (points,), (card, flip_test) = run_program(file, [crops], tmp_path, POSE_KEY, FLIP_TEST_KEY)
     model = hrnet.create_model(flip_test=True).eval()
     with torch.no_grad():
         expected = model(torch.from_numpy(crops)).numpy()
@@ -109,9 +112,10 @@ def test_a_detector_as_a_program_of_pytorch_s(tmp_path):
     model, card = small_detector()
     file = tmp_path / "small.pt2"
     write_exported(model, card, file)
-    for height, width in ((96, 128), (64, 96)):
-        pictures = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
-        boxes, _ = run_program(file, pictures, tmp_path)
+    rng = np.random.default_rng(0)
+    inputs = [rng.integers(0, 256, (1, *size, 3), np.uint8) for size in ((96, 128), (64, 96))]
+    outputs, _ = run_program(file, inputs, tmp_path)
+    for pictures, boxes in zip(inputs, outputs, strict=True):
         with torch.no_grad():
             expected = model(torch.from_numpy(pictures)).numpy()
         np.testing.assert_allclose(boxes, expected, atol=1e-3)

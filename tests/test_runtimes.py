@@ -61,12 +61,12 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flip_test", [False, True])
-def test_points_agree_in_single_precision(flip_test):
-    crops = _crops()
+@pytest.mark.parametrize(("flip_test", "people"), [(False, None), (True, 100)])
+def test_points_agree_in_single_precision(flip_test, people):
+    crops = _crops(people)
     ours = load_runner(flip_test=flip_test, execution=Execution(runtime="torch"))(crops)
     sure = ours[..., 2] > 0.2
-    assert sure.sum() > 5000
+    assert sure.mean() > 0.8
     for runtime in ("onnxruntime", "openvino"):
         execution = Execution(runtime=runtime, precision="fp32")
         theirs = load_runner(flip_test=flip_test, execution=execution)(crops)
@@ -316,9 +316,11 @@ def share_in_int8(model):
 
 @pytest.mark.slow
 def test_eight_bits(crops, tmp_path):
-    pictures = str(real_data("coco/val.json").parent / "images")
+    """By the people of 20 pictures; by 300, points are nearer by a tenth."""
+    pictures = sorted((real_data("coco/val.json").parent / "images").iterdir())[:20]
     file = tmp_path / "int8.xml"
-    done = CliRunner().invoke(app, ["export", str(file), "--int8", pictures])
+    options = [text for picture in pictures for text in ("--int8", str(picture))]
+    done = CliRunner().invoke(app, ["export", str(file), *options])
     assert done.exit_code == 0, (done.output, done.exception)
     model = openvino_core().read_model(file)
     assert share_in_int8(model) > 0.95

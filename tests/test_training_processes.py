@@ -1,5 +1,6 @@
 """Training in several processes, and processes that are killed."""
 
+import contextlib
 import csv
 import json
 import multiprocessing
@@ -159,6 +160,7 @@ def test_a_run_killed_at_any_moment_leaves_a_checkpoint_that_loads_and_resumes(
         child.start()
         before = last.stat().st_mtime_ns if last.exists() else 0
         while not (last.exists() and last.stat().st_mtime_ns > before):
+            child.join(timeout=0.01)
             assert child.is_alive()
         if trial % 2:
             child.join(timeout=rng.uniform(0, 0.5))
@@ -196,6 +198,8 @@ def test_an_interrupted_run_says_how_to_go_on(seven_people, tmp_path, sign):
     )
     last = tmp_path / "checkpoints" / "last.ckpt"
     while not last.exists():
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            run.wait(timeout=0.05)
         assert run.poll() is None
     os.killpg(run.pid, sign)
     out, errors = run.communicate(timeout=120)
