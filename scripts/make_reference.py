@@ -28,7 +28,9 @@ from hrnet.training.recipe import DetectorRecipe, Recipe
 from hrnet.zoo.card import ModelCard
 
 DOCS = Path(__file__).parents[1] / "docs"
-COMMANDS = ["predict", "evaluate", "train", "export", "convert", "benchmark", "models", "data"]
+COMMANDS = (
+    *("predict", "serve", "evaluate", "train", "export", "convert", "benchmark", "models", "data"),
+)
 # Beside the front door: what who builds on the parts imports. Their public names are the
 # reference's too.
 MODULES = [
@@ -41,6 +43,8 @@ MODULES = [
     "similarity",
     "drawing",
     "images.reading",
+    "predicting.rows",
+    "ray",
     "runtime.session",
     "evaluation.keypoint_eval",
     "evaluation.oks",

@@ -18,8 +18,6 @@ from hrnet.errors import BoxError, ConfigError, ImageError, WeightsError
 from hrnet.images import read_image, write_image
 from hrnet.predicting.estimator import PoseEstimator
 from hrnet.predicting.picture import Picture
-from hrnet.predicting.rows import PoseRows
-from hrnet.result import Poses
 
 pytestmark = pytest.mark.usefixtures("whole_pictures")
 
@@ -493,26 +491,6 @@ def test_importing_does_not_load_torch(module):
 def test_the_padding_is_the_card_s_unless_given(weights_file, estimator):
     assert estimator.padding == estimator.card.padding
     assert PoseEstimator(weights_file, padding=1.5).padding == 1.5
-
-
-def test_a_batch_of_rows_gets_two_columns_more(weights_file, tmp_path):
-    """As Ray Data calls it; the callable itself pickles, as do its arguments."""
-    rows = pickle.loads(pickle.dumps(PoseRows("picture", model=weights_file, boxes="people")))
-    write_image(tmp_path / "a.png", PICTURES[0])
-    batch = {
-        "picture": np.array([str(tmp_path / "a.png"), str(tmp_path / "none.png")], dtype=object),
-        "people": [BOXES[0], None],
-        "id": np.array([7, 8]),
-    }
-    found = rows(batch)
-    assert list(found) == ["picture", "people", "id", "poses", "error"]
-    assert found["id"].tolist() == [7, 8]
-    assert [row and len(row["people"]) for row in found["poses"]] == [3, None]
-    assert found["error"][0] == ""
-    assert "there is no picture" in found["error"][1]
-    direct = rows.estimator(PICTURES[0], BOXES[0]).to_dict()
-    assert Poses.from_dict(found["poses"][0]).boxes.tolist() == BOXES[0]
-    assert found["poses"][0]["skeleton"] == direct["skeleton"]
 
 
 def test_a_large_picture_from_the_network_is_not_fetched_again(fixed, monkeypatch):

@@ -25,7 +25,10 @@ import pytest
 from fences import FENCE, environment
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("predict", "checkpoints", "evaluate", "export", "backbone", "convert", "migrate")
+PAGES = (
+    *("predict", "checkpoints", "evaluate", "export", "backbone", "convert", "serve", "ray"),
+    "migrate",
+)
 
 
 class Block(NamedTuple):

@@ -13,6 +13,7 @@ import typer
 
 from hrnet.cli.console import INTERRUPTED, console, plural, stoppable
 from hrnet.cli.options import Device, ModelName, OtherWeights, Precision, Runtime
+from hrnet.cli.pictures import AS_ONE, found_by, hash_of, unique
 
 if TYPE_CHECKING:
     from hrnet.predicting.estimator import PoseEstimator
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from hrnet.predicting.picture import FrameResult
     from hrnet.video.reading import Frames
 
-AS_ONE = "Each {} was taken as one, as {} has no points of people; say where they are with --boxes."
+LOCAL, RAY = "local", "ray"
+THRESHOLD = 0.2
 
 
 def predict(
@@ -61,19 +63,20 @@ def predict(
     ] = "auto",
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("predictions"),
     save: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Some of json, image, crops (for each picture), coco, csv, labels (one file for "
-            "all; labels: in COCO's format, to correct and train on)."
+            "all; labels: in COCO's format, to correct and train on); of --engine ray parquet, "
+            "jsonl, coco. [default: json,image, or parquet]"
         ),
-    ] = "json,image",
+    ] = None,
     threshold: Annotated[
         float,
         typer.Option(
             help="Joints less probable, or without probabilities of a lower score, are not drawn, "
             "nor labelled."
         ),
-    ] = 0.2,
+    ] = THRESHOLD,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an interrupted run into OUT stopped.")
     ] = False,
@@ -101,6 +104,23 @@ def predict(
     flip_test: Annotated[
         bool, typer.Option("--flip-test", help="Average with the mirrored picture; half as fast.")
     ] = False,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="local, or ray: on all cores, GPUs and machines that Ray has, in parts. Takes "
+            "Parquet files with a column path, and perhaps bytes, too."
+        ),
+    ] = LOCAL,
+    actors: Annotated[
+        int | None,
+        typer.Option(help="Of --engine ray, how many work. [default: as there is room for]"),
+    ] = None,
+    cpus_per_actor: Annotated[
+        float, typer.Option(help="Of --engine ray, of each, as Ray counts them.")
+    ] = 1.0,
+    gpus_per_actor: Annotated[
+        float, typer.Option(help="Of --engine ray, of each, as Ray counts them.")
+    ] = 0.0,
 ) -> None:
     """Find people's joints in pictures and videos.
 
@@ -125,7 +145,44 @@ def predict(
         raise ConfigError("--boxes say where the people are; leave out --detector")
     if every < 1:
         raise ConfigError(f"--every is {every}; it must be at least 1")
-    kinds = parse_kinds(save)
+    if engine not in (LOCAL, RAY):
+        raise ConfigError(f"there is no engine {engine!r}; it is {LOCAL} or {RAY}")
+    if engine == RAY:
+        from hrnet.cli.predict_ray import predict_with_ray
+
+        other = {
+            "--start": start,
+            "--end": end is not None,
+            "--every": every != 1,
+            "--fps": fps is not None,
+            "--threshold": threshold != THRESHOLD,
+            "--quiet": quiet,
+        }
+        if names := " and ".join(name for name, is_given in other.items() if is_given):
+            raise ConfigError(f"--engine ray reads no videos and draws nothing; leave out {names}")
+        predict_with_ray(
+            sources,
+            recursive=recursive,
+            boxes=boxes,
+            annotations=annotations,
+            out=out,
+            save="parquet" if save is None else save,
+            resume=resume,
+            actors=actors,
+            cpus=cpus_per_actor,
+            gpus=gpus_per_actor,
+            model=model,
+            weights=weights,
+            detector=detector,
+            device=device,
+            runtime=runtime,
+            precision=precision,
+            flip_test=flip_test,
+        )
+        return
+    if (actors, cpus_per_actor, gpus_per_actor) != (None, 1, 0):
+        raise ConfigError("--actors, --cpus-per-actor and --gpus-per-actor are for --engine ray")
+    kinds = parse_kinds("json,image" if save is None else save)
     sources = [own for source in sources for own in _listed(source)]
     videos = sources if fps is not None else [source for source in sources if is_video(source)]
     if not videos and (start or end is not None or every != 1):
@@ -165,15 +222,15 @@ def predict(
         out,
         kinds,
         found,
-        image_ids=ids if annotations is not None else _unique(ids),
+        image_ids=ids if annotations is not None else unique(ids),
         settings={
             "model": estimator.card.name if model is None else model,
             "weights": weights,
             "flip test": flip_test,
             "runtime, device or precision": estimator.runner.runs,
-            "boxes": _hash(boxes),
+            "boxes": hash_of(boxes),
             "detector": detector,
-            "annotations": _hash(annotations),
+            "annotations": hash_of(annotations),
             "save": sorted(kinds),
             "threshold": threshold,
         },
@@ -207,8 +264,8 @@ def predict(
         errors.print(f"interrupted; {so_far}; to go on, repeat the command with --resume")
         raise typer.Exit(INTERRUPTED) from None
     if not quiet:
-        found_by = None if boxes is not None else detector
-        console().print(count.summary(out, found_by, estimator.runner.runs))
+        by = None if boxes is not None else detector
+        console().print(count.summary(out, by, estimator.runner.runs))
         if as_one and count.done:
             console().print(AS_ONE.format("picture", estimator.card.name))
     if count.failed:
@@ -254,10 +311,9 @@ def _predict_videos(
                     f"{frames.broken[0]} first"
                 )
             if not quiet:
-                found_by = _found_by(estimator.detector.name)
+                found = found_by(estimator.detector.name)
                 console().print(
-                    f"{source}: {summary} ({estimator.runner.runs}), {found_by}; results are in "
-                    f"{out}/"
+                    f"{source}: {summary} ({estimator.runner.runs}), {found}; results are in {out}/"
                 )
     except KeyboardInterrupt:
         errors.print(f"interrupted; what is done so far is in {out}/")
@@ -297,10 +353,6 @@ def _listed(source: str) -> list[str]:
     return named if all(map(is_video, named)) else [source]
 
 
-def _found_by(detector: str) -> str:
-    return "each taken whole" if detector == "whole" else f"found by {detector}"
-
-
 def _video_name(source: str) -> str:
     """What the results of a video are called, but for their endings."""
     from hrnet.images.sources import url_name
@@ -333,7 +385,7 @@ class _Count:
         people, pictures = (self.people, "person", "people"), (self.done, "picture", "pictures")
         parts = [f"{plural(*people)} in {plural(*pictures)}"]
         if detector is not None:
-            parts[0] += f", {_found_by(detector)}"
+            parts[0] += f", {found_by(detector)}"
         if self.earlier:
             parts.append(f"{plural(self.earlier, 'picture was', 'pictures were')} done before")
         if self.failed:
@@ -344,14 +396,3 @@ class _Count:
         if self.done or self.earlier:
             parts.append(f"results are in {out}/")
         return "; ".join(parts)
-
-
-def _unique(ids: Sequence[int | None]) -> Sequence[int | None]:
-    """The ids, or numbers from 1 if not all pictures have one of their own."""
-    return range(1, len(ids) + 1) if None in ids or len(set(ids)) < len(ids) else ids
-
-
-def _hash(file: Path | None) -> str | None:
-    from hrnet.files import sha256_of
-
-    return None if file is None else sha256_of(file)

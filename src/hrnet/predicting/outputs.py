@@ -166,10 +166,10 @@ class Outputs:
     def _write_coco(self, file: Path) -> None:
         with file.open("w", encoding="utf-8") as stream:
             separator = "[\n"
-            for source, image, poses in self._done():
+            for source, line, poses in self._done():
                 image_id = self.image_id(source)
                 assert image_id is not None  # such pictures are refused
-                for row in _as_stored(poses, image).to_coco(image_id):
+                for row in as_stored(poses, line["image"]).to_coco(image_id):
                     row["file_name"] = source.name
                     stream.write(separator + json.dumps(row, allow_nan=False))
                     separator = ",\n"
@@ -178,7 +178,8 @@ class Outputs:
     def _labels(self) -> dict[str, Any]:
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
-        for source, image, poses in self._done():
+        for source, line, poses in self._done():
+            image = line["image"]
             orientation, shown = image["orientation"], (image["width"], image["height"])
             width, height = turned_size(shown, orientation)  # there and back is the same
             number = len(images) + 1
@@ -186,7 +187,7 @@ class Outputs:
                 {"id": number, "file_name": source.name, "width": width, "height": height}
             )
             sure = poses.scores if poses.probability is None else poses.probability
-            stored = _as_stored(poses, image)
+            stored = as_stored(poses, image)
             for i, labelled in enumerate(sure >= self.threshold):
                 points = np.column_stack([stored.keypoints[i], np.full(len(labelled), 2)])
                 points = (points * labelled[:, None]).round(2)
@@ -214,17 +215,19 @@ class Outputs:
                 columns += probability_columns(self.skeleton)
             writer = csv.DictWriter(stream, columns)
             writer.writeheader()
-            for source, image, poses in self._done():
-                about = {"path": str(source), "pixels": image["pixels"]}
-                writer.writerows({**about, **row} for row in poses.to_rows())
+            for source, line, poses in self._done():
+                about = {"path": str(source), "pixels": line["image"]["pixels"]}
+                for row, person in zip(poses.to_rows(), line["people"], strict=True):
+                    # (Computed again from rounded numbers it may differ by the last digit.)
+                    writer.writerow({**about, **row, "score": person["score"]})
 
     def _done(self) -> Iterator[tuple[Source, dict[str, Any], Poses]]:
-        """With what its JSON file says of the picture."""
+        """With what its JSON file holds, but for the skeleton."""
         skeleton = self.skeleton.to_dict()
         for source in self.sources:
             line = self._journal.read(source.identity)
             if line is not None and line["name"] == self._names[source.identity]:
-                yield source, line["image"], Poses.from_dict({**line, "skeleton": skeleton})
+                yield source, line, Poses.from_dict({**line, "skeleton": skeleton})
 
     def _files(self, source: Source, people: int) -> Iterator[Path]:
         """What is written for a picture with so many people."""
@@ -267,8 +270,9 @@ class Outputs:
                         )
 
 
-def _as_stored(poses: Poses, image: dict[str, Any]) -> Poses:
-    """With keypoints and boxes in the pixels of the picture as stored."""
+def as_stored(poses: Poses, image: dict[str, Any]) -> Poses:
+    """With keypoints and boxes in the pixels of the picture as stored, by the `width`, `height` and
+    `orientation` of the one they are of."""
     orientation = image["orientation"]
     size = turned_size((image["width"], image["height"]), orientation)
     corners = to_stored(poses.boxes.reshape(-1, 2, 2), orientation, size)
@@ -356,14 +360,17 @@ class Journal:
                 )
         except MALFORMED:
             before = None
-        if before == self._settings:
-            return
-        known = before if isinstance(before, dict) else {}
-        other = [key for key, value in self._settings.items() if known.get(key) != value]
-        raise ConfigError(
-            f"the results in {self.file.parent} were made with another {' and '.join(other)}; "
-            "repeat that, give another folder by --out, or leave out --resume to begin anew"
-        )
+        if other := other_settings(before, self._settings):
+            raise ConfigError(
+                f"the results in {self.file.parent} were made with another {other}; repeat that, "
+                "give another folder by --out, or leave out --resume to begin anew"
+            )
+
+
+def other_settings(before: Any, settings: dict[str, Any]) -> str:
+    """What differs from the settings that a folder's results began with: "model and detector"."""
+    known = before if isinstance(before, dict) else {}
+    return " and ".join(key for key in known | settings if known.get(key) != settings.get(key))
 
 
 def output_names(names: Sequence[str]) -> list[str]:

@@ -31,7 +31,7 @@ class FileSession:
         if not file.is_file():
             raise WeightsError(f"there is no file {file}")
         self.file = file.absolute()
-        self.threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+        self.threads = _threads()
         self._arguments = arguments
         self._contents: dict[str, bytes] | None = None  # of a file that is no more
 
@@ -50,6 +50,15 @@ class FileSession:
         """See `hrnet.runtime.session.Session`."""
         with ThreadPoolExecutor(self.parallel, "hrnet-run") as executor:
             yield executor
+
+
+def _threads() -> int:
+    """What OMP_NUM_THREADS says, which PyTorch heeds too and Ray sets for its workers; else as many
+    as this process has processors, or 0, which leaves it to the runtime."""
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if said.isdecimal() and int(said):
+        return int(said)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
 
 
 def _opened(kind: type[FileSession], contents: dict[str, bytes], *arguments: Any) -> FileSession:

@@ -44,7 +44,12 @@ class OpenVINOSession(FileSession):
         picked = pick_precision(precision)
         super().__init__(file, precision)
         core = openvino_core()
-        config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": self.threads}
+        config = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": self.threads,
+            # Else two processes of one thread each would have the same core.
+            "ENABLE_CPU_PINNING": False,
+        }
         try:
             model = core.read_model(file)
             self.metadata = _metadata(model)

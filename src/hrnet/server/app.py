@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -126,7 +127,7 @@ def create_app(service: Service) -> FastAPI:
     async def sample() -> Response:
         return FileResponse(SAMPLE)
 
-    app.mount("/page", StaticFiles(directory=PAGE))
+    app.mount("/page", _Page(directory=PAGE))
     return app
 
 
@@ -238,6 +239,13 @@ class _Unread(JSONResponse):
         except TimeoutError:
             pass
         await send({"type": "http.response.body", "body": b""})
+
+
+class _Page(StaticFiles):
+    """Before 1.0 Starlette fails at a zero byte, which no file's name has."""
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        return ("", None) if "\0" in path else super().lookup_path(path)
 
 
 class _WithHeaders:

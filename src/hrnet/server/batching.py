@@ -113,8 +113,12 @@ class Batcher:
                     answered = Answered(result, begun - asked.since, since, len(group))
                     asked.future.set_result(answered)
                     asked = next(waiting, asked)
-        except Exception as error:  # not the pictures': each of theirs is in its result
-            for asked in group:
-                if not asked.future.done():
-                    asked.future.set_exception(error)
+        except Exception as error:  # a fault of ours: what is wrong with a picture is a result
+            if len(group) == 1:
+                asked.future.set_exception(error)
+                return
+            for left in group:  # one picture's fault, perhaps, and not the others'
+                if not left.future.done():
+                    self._answer([left])
+            return
         self._observe(len(group), perf_counter() - begun)

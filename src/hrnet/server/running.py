@@ -108,7 +108,14 @@ class PatientProtocol(_Unread, H11Protocol):
     def _should_upgrade(self) -> bool:
         """Whether a request is to become a WebSocket; elsewhere the wish is passed over."""
         scope = self.scope
-        return scope["method"] == "GET" and scope["path"] == "/live" and super()._should_upgrade()
+        # (some versions of websockets fail at others than ASCII)
+        own = [value for name, value in self.headers if name.startswith(b"sec-websocket-")]
+        return (
+            scope["method"] == "GET"
+            and scope["path"] == "/live"
+            and all(value.isascii() for value in own)
+            and super()._should_upgrade()
+        )
 
     def _wait_for_request(self) -> None:
         """Count the time while a request has begun and its header is not whole, or none has come
@@ -143,6 +150,13 @@ class PatientSocket(_Unread, WebSocketsSansIOProtocol):
             raise ClientDisconnected
         await super().send(message)
 
+    def handle_ping(self) -> None:
+        """A client asks whether anybody is there; while it does not read it gets no more pongs."""
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
+
     def handle_cont(self, event: Frame) -> None:
         """A further fragment of a message."""
         self._fragments = 0 if event.fin else self._fragments + 1
@@ -165,7 +179,11 @@ def listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        listening = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        # Connections inherit it. Else an answer's second part waits until the client has said that
+        # it has the first: 40 ms. (asyncio sees to it with the sockets that it makes.)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(
