@@ -201,8 +201,8 @@ def test_tables_of_deeplabcut_s_first_version(exports, tmp_path):
         people.keypoints.tolist()
     )
     with h5py.File(folder / "CollectedData_me.h5", "a") as file:
-        file["df_with_missing"].attrs["non_index_axes"] = np.bytes_(pickle.dumps(print, 0))
-    with pytest.raises(DataError, match="pickled __builtin__.print, which is not read"):
+        file["df_with_missing"].attrs["non_index_axes"] = np.bytes_(pickle.dumps(len, 0))
+    with pytest.raises(DataError, match="pickled __builtin__.len, which is not read"):
         prepare_labels("deeplabcut", tmp_path / "set", tmp_path / "out")
 
 

