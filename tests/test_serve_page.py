@@ -31,9 +31,8 @@ ARGUMENTS = [
 ]
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 LOCALES = {"en": "en-GB", "zh": "zh-CN"}
-BOTH = pytest.mark.parametrize(
-    ("language", "size"), [("en", WIDE), ("zh", PHONE)], ids=["en-wide", "zh-phone"]
-)
+SIZES = pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+LANGUAGES = pytest.mark.parametrize("language", LOCALES)
 SIX = {"en": "6 people", "zh": "6 人"}
 BLUE_LEFT, BLUE_RIGHT = "oklch(0.87 0.15 255)", "oklch(0.52 0.19 255)"  # of the first person
 
@@ -176,8 +175,8 @@ def check_fits(page):
     assert width == page.viewport_size["width"]
 
 
-@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
-@pytest.mark.parametrize("language", LOCALES)
+@SIZES
+@LANGUAGES
 def test_everyone_in_a_dropped_picture_is_shown(opened, poses, language, size):
     page = opened(language, size)
     assert page.locator("html").get_attribute("lang") == {"en": "en", "zh": "zh-CN"}[language]
@@ -200,8 +199,9 @@ def test_everyone_in_a_dropped_picture_is_shown(opened, poses, language, size):
     check_accessible(page)
 
 
-def test_arrow_keys_say_joint_probability_and_person(opened, poses):
-    page = opened()
+@SIZES
+def test_arrow_keys_say_joint_probability_and_person(opened, poses, size):
+    page = opened(size=size)
     show(page, GROUP)
     page.locator("#drawing").focus()
     said = page.locator("#announcer")
@@ -227,7 +227,8 @@ def test_arrow_keys_say_joint_probability_and_person(opened, poses):
     expect(page.locator("#joints-title")).to_have_text("Person 5")
 
 
-@BOTH
+@SIZES
+@LANGUAGES
 def test_a_joint_that_is_pointed_at_is_named(opened, poses, language, size):
     page = opened(language, size)
     show(page, GROUP, state=SIX[language])
@@ -303,8 +304,9 @@ def test_a_joint_is_drawn_where_it_is_to_a_part_of_a_pixel(opened, tmp_path, den
         assert canvas[1:] == pytest.approx([(x + 0.5) * scale, (y + 0.5) * scale], abs=0.2)
 
 
-def test_the_threshold_changes_the_drawing_and_asks_nothing(opened, poses):
-    page = opened()
+@SIZES
+def test_the_threshold_changes_the_drawing_and_asks_nothing(opened, poses, size):
+    page = opened(size=size)
     show(page, GROUP)
     expect(page.locator("#threshold-value")).to_have_text("20 %")
     assert page.locator("#joints .left-out").count() == (poses.probability[0] < 0.2).sum()
@@ -344,7 +346,8 @@ def folder(tmp_path):
     return shots
 
 
-@BOTH
+@SIZES
+@LANGUAGES
 def test_a_folder_s_answers_are_downloaded_as_hrnet_predict_writes_them(
     opened, poses, folder, language, size
 ):
@@ -464,7 +467,8 @@ def test_a_long_side_of_8000_pixels(opened, tmp_path):
     assert Image.open(io.BytesIO(content)).size == (8000, 800)
 
 
-@BOTH
+@SIZES
+@LANGUAGES
 def test_a_picture_is_pasted(opened, language, size):
     page = opened(language, size)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -483,7 +487,8 @@ def test_a_picture_is_pasted(opened, language, size):
     expect(page.locator("#shown-name")).to_have_text("image-1.png")
 
 
-@BOTH
+@SIZES
+@LANGUAGES
 def test_the_webcam_is_looked_at_and_nothing_piles_up(opened, poses, language, size):
     page = opened(language, size)
     page.evaluate("sessionStorage.setItem('hrnet-token', 'a secret')")
