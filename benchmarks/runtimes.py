@@ -78,11 +78,10 @@ def in_words(values: list[float], digits: int = 1) -> str:
 
 
 @cache
-def eight_bits(size: tuple[int, int], weights: Path) -> Path:
+def eight_bits(size: tuple[int, int], weights: Path, file: Path) -> Path:
     """The network in int8, in OpenVINO's form."""
     width, height = size
     crops = np.random.default_rng(0).integers(0, 256, (16, height, width, 3), np.uint8)
-    file = weights.with_name("int8.xml")
     export_pose_model(weights, file, int8=crops)
     return file
 
@@ -108,7 +107,10 @@ def compare(options: argparse.Namespace, card: ModelCard, weights: Path, people:
         settings: dict[str, str] = {"runtime": runtime, "precision": precision}
         model = weights
         if name == ", ".join(EIGHT_BITS):
-            model, settings = eight_bits(card.input_size, weights), {}
+            model, settings = (
+                eight_bits(card.input_size, weights, weights.with_name("int8.xml")),
+                {},
+            )
         try:
             estimator = hrnet.PoseEstimator(
                 model, device=options.device, detector="whole", **settings
