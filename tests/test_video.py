@@ -27,6 +27,7 @@ from hrnet.images import write_image
 from hrnet.predicting.between import boxes_between
 from hrnet.result import Poses
 from hrnet.skeletons import load_skeleton
+from hrnet.video.appearance import BINS, looks_of, unlikeness
 from hrnet.video.reading import FolderReader, VideoReader, is_video, open_frames
 from hrnet.video.smoothing import Smoother
 from hrnet.video.tracking import Tracker
@@ -259,13 +260,27 @@ def people(*centres, size=100.0, noise=0.0, rng=None):
     return Poses(points, ones, boxes, ones[:, 0], COCO, "given")
 
 
+ALIKE = grey(128, 200, 700)  # a picture in which people have the same colour
+RED, BLUE = (200, 40, 40), (40, 60, 200)
+
+
+def painted(poses, *colours):
+    """A picture of people in these colours, the last in front."""
+    picture = grey(128, 200, 700)
+    for points, colour in zip(poses.keypoints, colours, strict=True):
+        for a, b in COCO.limb_indices:
+            ends = (tuple(np.rint(points[k]).astype(int).tolist()) for k in (a, b))
+            cv2.line(picture, *ends, colour, 7)
+    return picture
+
+
 def test_numbers_hold_whoever_comes_first_in_the_list():
     tracker = Tracker()
-    first = tracker(people((100, 100), (300, 100)), 0.0)
+    first = tracker(people((100, 100), (300, 100)), 0.0, ALIKE)
     assert first.track_ids.tolist() == [1, 2]
-    second = tracker(people((302, 101), (98, 100), (500, 100)), 0.1)
+    second = tracker(people((302, 101), (98, 100), (500, 100)), 0.1, ALIKE)
     assert second.track_ids.tolist() == [2, 1, 3]
-    assert tracker(people(), 0.2).track_ids.tolist() == []
+    assert tracker(people(), 0.2, ALIKE).track_ids.tolist() == []
 
 
 def test_two_who_walk_past_each_other_keep_their_numbers():
@@ -278,7 +293,7 @@ def test_two_who_walk_past_each_other_keep_their_numbers():
         left, right = (100 + 200 * when, 100), (500 - 200 * when, 104)
         order = rng.permutation(2)
         frame = people(*[(left, right)[j] for j in order], noise=1.0, rng=rng)
-        found = tracker(frame, when)
+        found = tracker(frame, when, ALIKE)
         if i == 0:
             numbers = found.track_ids[np.argsort(order)]
     assert np.array_equal(found.track_ids[np.argsort(order)], numbers)
@@ -296,7 +311,7 @@ def test_who_walks_past_behind_somebody_keeps_the_number(seen):
         if abs(front - behind)[0] < 40:
             share = {"in front": 1.0, "between": 0.5, "not at all": None}[seen]
             behind = None if share is None else behind + share * (front + 2 - behind)
-        found = tracker(people(front, *([] if behind is None else [behind])), when)
+        found = tracker(people(front, *([] if behind is None else [behind])), when, ALIKE)
         numbers.append(found.track_ids.tolist())
     assert numbers[0] == numbers[-1] == [1, 2]
     assert all(own[0] == 1 for own in numbers)
@@ -308,29 +323,130 @@ def test_two_who_walk_side_by_side_keep_their_numbers():
     for i in range(125):
         when = i / 25
         x = 100 + 100 * max(0.0, when - 2)
-        found = tracker(people((x, 100), (x + 30, 103)), when)
+        found = tracker(people((x, 100), (x + 30, 103)), when, ALIKE)
         assert found.track_ids.tolist() == [1, 2]
 
 
 def test_numbers_hold_in_a_video_of_one_frame_in_five_seconds():
     tracker = Tracker()
     for i in range(4):
-        assert tracker(people((100 + i, 100), (300, 100)), 5.0 * i).track_ids.tolist() == [1, 2]
+        found = tracker(people((100 + i, 100), (300, 100)), 5.0 * i, ALIKE)
+        assert found.track_ids.tolist() == [1, 2]
 
 
 def test_who_is_hidden_for_half_a_second_comes_back():
     tracker = Tracker()
     for i in range(10):
-        tracker(people((100 + 10 * i, 100)), i / 10)
-    tracker(people(), 1.0)
-    assert tracker(people((250, 100)), 1.4).track_ids.tolist() == [1]
-    assert tracker(people((250, 100)), 4.0).track_ids.tolist() == [2]
+        tracker(people((100 + 10 * i, 100)), i / 10, ALIKE)
+    tracker(people(), 1.0, ALIKE)
+    assert tracker(people((250, 100)), 1.4, ALIKE).track_ids.tolist() == [1]
+    tracker(people(), 2.0, ALIKE)
+    assert tracker(people((250, 100)), 4.0, ALIKE).track_ids.tolist() == [2]
 
 
 def test_numbers_do_not_follow_who_is_elsewhere():
     tracker = Tracker()
-    tracker(people((100, 100)), 0.0)
-    assert tracker(people((400, 100)), 0.1).track_ids.tolist() == [2]
+    tracker(people((100, 100)), 0.0, ALIKE)
+    assert tracker(people((400, 100)), 0.1, ALIKE).track_ids.tolist() == [2]
+
+
+@pytest.mark.parametrize(("colours", "numbers"), [((RED, BLUE), [1, 2]), ((RED, RED), [2, 1])])
+def test_two_who_meet_and_turn_back_are_known_by_their_colours(colours, numbers):
+    """Each goes back to the side that it came from, after most of a second in which only who is in
+    front is found. Going on as they were, both would be on the other side."""
+    tracker = Tracker()
+    for i in range(76):
+        when = i / 25
+        x = 160 * min(when, 3 - when)
+        both = people((60 + x, 100), (550 - x, 104))
+        found = both if x < 205 else both[1:]
+        poses = tracker(found, when, painted(both, *colours))
+        if i == 0:
+            assert poses.track_ids.tolist() == [1, 2]
+    assert poses.track_ids.tolist() == numbers
+
+
+@pytest.mark.parametrize(("colour", "x", "number"), [(RED, 170, 1), (BLUE, 170, 2), (RED, 520, 2)])
+def test_who_comes_back_a_second_later_elsewhere_is_known_by_colour(colour, x, number):
+    """Who walked to the right and is not seen any more at 200 would be at 300 by then; 520 is
+    farther than anybody goes."""
+    tracker = Tracker()
+    for i in range(11):
+        walking = people((100 + 10 * i, 100))
+        tracker(walking, i / 10, painted(walking, RED))
+    back = people((x, 100))
+    assert tracker(back, 2.0, painted(back, colour)).track_ids.tolist() == [number]
+
+
+def test_who_looks_like_two_is_neither():
+    """Of two in the same colour one is not seen any more; somebody in that colour next to the other
+    one could be either, found twice."""
+    tracker = Tracker()
+    for i in range(11):
+        both = people((100, 100), (230, 100))
+        tracker(both, i / 10, painted(both, RED, RED))
+    new = people((230, 100), (175, 100))
+    assert tracker(new, 1.5, painted(new, RED, RED)).track_ids.tolist() == [2, 3]
+
+
+def test_who_is_found_in_another_s_place_does_not_become_that_one():
+    """Who stands behind somebody for more than a second is found where that one is, in that one's
+    colours."""
+    tracker = Tracker()
+    front = (300, 100)
+    for i in range(50):
+        x = min(200 + 4 * i, 300)
+        both = people((x, 104), front)
+        place = (x, 104) if x < 250 else (304, 104)
+        poses = tracker(people(place, front), i / 25, painted(both, RED, BLUE))
+        assert poses.track_ids[1] == 2
+    out = people(front, (250, 104))
+    assert tracker(out, 2.0, painted(out, BLUE, RED)).track_ids.tolist() == [2, 1]
+
+
+def test_what_somebody_looks_like_is_learnt_alone():
+    """Somebody turns up in front of who stands, whose joints then are more and more that one's."""
+    tracker = Tracker()
+    for i in range(60):
+        found = people((200, 100), (220, 100)) if i >= 20 else people((200, 100))
+        share = np.clip((i - 20) / 10, 0, 1)
+        colour = (share * np.array(BLUE) + (1 - share) * np.array(RED)).tolist()
+        tracker(found, i / 25, painted(found, *[colour, BLUE][: len(found)]))
+    apart = people((135, 100), (222, 100))
+    assert tracker(apart, 2.4, painted(apart, RED, BLUE)).track_ids.tolist() == [1, 2]
+
+
+def test_who_was_found_twice_for_a_moment_stays_the_same():
+    """It is the second one that then goes on being found."""
+    tracker = Tracker()
+    for i in range(34):
+        found = people((200, 100)) if i < 31 else people((200, 100), (230, 100))
+        tracker(found, i / 25, painted(found, *[RED, RED][: len(found)]))
+    left = people((232, 100))
+    assert tracker(left, 1.36, painted(left, RED)).track_ids.tolist() == [1]
+
+
+def test_looks_are_of_the_colours_along_limbs():
+    """Grey 119 is (50, 0, 0) in CIELAB, in the middle between two bins each way."""
+    both = people((100, 100), (300, 100))
+    picture = painted(both, (119, 119, 119), RED)
+    certain = np.ones((2, 17), bool)
+    looks = looks_of(picture, both, certain)
+    assert looks.shape == (2, BINS)
+    assert np.allclose(looks.sum(axis=1), 1)
+    assert np.allclose(np.sort(looks[0])[-8:], 1 / 8, atol=0.01)
+    assert unlikeness(looks, looks) == pytest.approx(np.array([[0, 1], [1, 0]]), abs=0.05)
+    certain[0, 1:] = False
+    assert np.isnan(looks_of(picture, both, certain)[0]).all()
+    outside = people((100, 100), (300, -500))
+    assert np.isnan(looks_of(picture, outside, np.ones((2, 17), bool))[1]).all()
+    assert looks_of(picture, people(), np.ones((0, 17), bool)).shape == (0, BINS)
+
+
+def test_how_unlike_two_looks_are():
+    one, other = np.zeros((2, 1, BINS))
+    one[0, :2], other[0, 0] = 0.5, 1
+    assert unlikeness(one, other)[0, 0] == pytest.approx((1 - 0.5**0.5) ** 0.5)
 
 
 # --- smoothing ------------------------------------------------------------------------------
@@ -344,7 +460,7 @@ def smoothed(centres, noise, rate=25):
     rng, smoother, tracker = np.random.default_rng(0), Smoother(), Tracker()
     raw, smooth = [], []
     for i, centre in enumerate(centres):
-        poses = tracker(people(centre, noise=noise, rng=rng), i / rate)
+        poses = tracker(people(centre, noise=noise, rng=rng), i / rate, ALIKE)
         raw.append(poses.keypoints[0])
         smooth.append(smoother(poses, i / rate).keypoints[0])
     return np.array(raw), np.array(smooth)

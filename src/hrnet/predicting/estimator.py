@@ -295,7 +295,7 @@ class PoseEstimator:
                         raise result.error
                     frame: Frame = result.picture.key
                     assert result.poses is not None
-                    poses = tracker(result.poses, frame.time)
+                    poses = tracker(result.poses, frame.time, frame.image)
                     if smooth:
                         poses = smoother(poses, frame.time)
                     any_frame = True

@@ -131,7 +131,8 @@ async def _serve_frames(
                 await socket.send_json({"error": refusal.error, "frame": number})
                 continue
             assert result.poses is not None
-            poses = tracker(result.poses, time)
+            image = await asyncio.to_thread(result.pixels)
+            poses = tracker(result.poses, time, image)
             if options.smooth:
                 poses = smoother(poses, time)
             result = replace(result, poses=poses)

@@ -4,9 +4,12 @@ As in SORT (Bewley, Ge, Ott, Ramos, Upcroft: Simple Online and Realtime Tracking
 of a frame are matched with where those of earlier frames should be by now; likeness is, as in Xiao,
 Wu, Wei (Simple Baselines for Human Pose Estimation and Tracking, ECCV 2018), OKS, here averaged
 with the boxes' intersection over union, which still tells people apart who moved far in between.
+Where two could be either, what they look like decides (`hrnet.video.appearance`).
 
 Who is half hidden behind somebody is often given some of that person's joints. So the tracks of two
-who pass each other go on as they were going, and what is seen of them only pulls at them.
+who pass each other go on as they were going, and what is seen of them only pulls at them. Who comes
+out from behind somebody often does not do so where the track should be by now; a new track that
+looks like one that is not seen, and clearly less like all others nearby, is that one.
 """
 
 from dataclasses import dataclass, field, replace
@@ -15,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrnet.geometry import box_areas, intersections_over_unions, shared_areas
+from hrnet.images import Image
 from hrnet.result import Poses
 from hrnet.similarity import AREA_OF_BOX, likest_pairs, oks, sigmas_of
+from hrnet.video.appearance import BINS, looks_of, unlikeness
 
 Float = NDArray[np.float64]
 
@@ -32,9 +37,15 @@ MEMORY = 0.4  # seconds over which the velocity is averaged
 ENLARGED = 0.1
 OVERLAPPED, AGAINST, LONGEST = 0.05, 0.4, 1.5
 PULL = 0.3  # seconds in which what is seen pulls such a track to itself
+# Looks: two are of one person up to so far apart, if those of others are so much further; a
+# person's is averaged over so many seconds of being alone.
+ALIKE, CLEARLY, STEADY = 0.3, 0.1, 1.0
+# A track is new for so many seconds, in which it may be known for one that is not seen, no further
+# from where that should be than its side and so many sides a second since.
+NEW, PACE = 1.0, 1.5
 
 
-@dataclass
+@dataclass(eq=False)
 class _Track:
     number: int
     keypoints: Float  # (K, 2) in pixels, where they should be by now
@@ -42,20 +53,29 @@ class _Track:
     box: Float  # (4,) around the joints
     seen: float  # when it was last
     believed: float  # when it last passed nobody
+    begun: float
     frames: int = 1  # in how many it was
     velocity: Float = field(default_factory=lambda: np.zeros(2))  # pixels a second
+    look: Float = field(default_factory=lambda: np.full(BINS, np.nan))  # NaN until it was alone
 
     def move(self, shift: Float) -> None:
         """By (2,) pixels."""
         self.keypoints = self.keypoints + shift
         self.box = self.box + np.tile(shift, 2)
 
+    def learn(self, look: Float, passed: float) -> None:
+        """A look (BINS,) so many seconds after the one before."""
+        if np.isnan(self.look).any():
+            self.look = look
+        elif not np.isnan(look).any():
+            self.look = self.look + (1 - np.exp(-passed / STEADY)) * (look - self.look)
+
 
 class Tracker:
     """Gives the people in frames of a video numbers, the same one to the same person.
 
-    People are known by where they are and where they were going alone, so that two who change
-    places behind something may change numbers.
+    People are known by where they are, where they were going alone, and the colours that they then
+    had, so that two who are dressed alike and change places behind something may change numbers.
     """
 
     def __init__(self) -> None:
@@ -63,11 +83,12 @@ class Tracker:
         self._count = 0
         self._time = 0.0
 
-    def __call__(self, poses: Poses, time: float) -> Poses:
+    def __call__(self, poses: Poses, time: float, image: Image) -> Poses:
         """The same poses with `track_ids`, (P,) from 1 up.
 
         Args:
             time: of the frame in seconds, after that of the one before.
+            image: the frame, (H, W, 3) uint8 RGB.
         """
         self._tracks = [
             track
@@ -81,15 +102,28 @@ class Tracker:
         sure = poses.scores if poses.probability is None else poses.probability
         certain = sure >= PROBABLE
         boxes = np.array([_box(k, c) for k, c in zip(poses.keypoints, certain, strict=True)])
-        chosen = dict(likest_pairs(self._likeness(poses, boxes.reshape(-1, 4)), LIKE_ENOUGH))
+        boxes = boxes.reshape(-1, 4)
+        looks = looks_of(image, poses, certain)
+        before = list(self._tracks)
+        apart = unlikeness(looks, np.array([t.look for t in before]).reshape(-1, BINS))
+        resembled = self._resembled(apart, boxes)
+        near = self._likeness(poses, boxes)
+        # Whoever looks like one is not another who looks different.
+        is_other = (resembled[:, None] >= 0) & (resembled[:, None] != np.arange(len(before)))
+        near[is_other & (apart >= ALIKE)] = 0
+        like = near * (1 - np.nan_to_num(apart, nan=ALIKE))
+        chosen = dict(likest_pairs(np.where(near < LIKE_ENOUGH, -1, like), 0))
         passing = self._passing()
-        numbers = []
+        large = _enlarged(boxes)
+        is_alone = (shared_areas(large, large) > 0).sum(axis=1) <= 1
+        seen = []
         for i in range(len(poses)):
             points = np.asarray(poses.keypoints[i], np.float64)
             if i not in chosen:
                 self._count += 1
-                track = _Track(self._count, points, certain[i], boxes[i], time, time)
+                track = _Track(self._count, points, certain[i], boxes[i], time, time, time)
                 self._tracks.append(track)
+                passed = 0.0
             else:
                 track = self._tracks[chosen[i]]
                 off = _off(track, points, certain[i])
@@ -102,8 +136,39 @@ class Tracker:
                     track.believed = time
                 track.seen = time
                 track.frames += 1
-            numbers.append(track.number)
-        return replace(poses, track_ids=np.array(numbers, dtype=np.int64))
+            if is_alone[i]:
+                track.learn(looks[i], passed)
+            seen.append(track)
+        for track, whom in zip(seen, resembled, strict=True):
+            if whom >= 0 and time - track.begun <= NEW:
+                self._recognise(track, before[whom])
+        return replace(poses, track_ids=np.array([t.number for t in seen], dtype=np.int64))
+
+    def _resembled(self, apart: Float, boxes: Float) -> NDArray[np.int64]:
+        """(P,) the track whose look is that of somebody in boxes (P, 4), and clearly more so than
+        those of all others that could be there, or -1."""
+        if not self._tracks:
+            return np.full(len(boxes), -1)
+        known = np.array([t.box for t in self._tracks])
+        centres, expected = ((b[:, :2] + b[:, 2:]) / 2 for b in (boxes, known))
+        far = np.linalg.norm(centres[:, None] - expected, axis=2)
+        unseen = self._time - np.array([t.seen for t in self._tracks])
+        reach = np.sqrt(box_areas(known)) * (1 + PACE * unseen)
+        is_new = np.array([self._time - t.begun <= NEW for t in self._tracks])
+        own = np.where((far <= reach) & ~is_new & ~np.isnan(apart), apart, 1.0)
+        own = np.append(own, np.ones((len(boxes), 1)), axis=1)  # so that there is a second one
+        likest, second = np.sort(own, axis=1)[:, :2].T
+        return np.where((likest < ALIKE) & (likest + CLEARLY < second), own.argmin(axis=1), -1)
+
+    def _recognise(self, new: _Track, old: _Track) -> None:
+        """A new track gets the number of an old one that it looks like and that is not seen any
+        more, if that was so when it began; or else where that one is: one was found twice."""
+        overlap = shared_areas(new.box[None], old.box[None])[0, 0] > 0
+        if old.seen < self._time and (old.seen < new.begun or overlap):
+            new.number, new.begun, new.look = old.number, old.begun, old.look
+            new.frames += old.frames
+            old.seen = self._time  # by nobody else now
+            self._tracks.remove(old)
 
     def _likeness(self, poses: Poses, boxes: Float) -> Float:
         """(P, tracks) from 0 to 1."""
@@ -121,9 +186,7 @@ class Tracker:
         """(tracks,) whether one passes somebody."""
         if not self._tracks:
             return np.zeros(0, bool)
-        boxes = np.array([t.box for t in self._tracks])
-        longer = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True)
-        boxes += ENLARGED * longer * np.array([-1.0, -1.0, 1.0, 1.0])
+        boxes = _enlarged(np.array([t.box for t in self._tracks]))
         areas = box_areas(boxes)[:, None]
         velocities = np.array([t.velocity for t in self._tracks])
         against = np.linalg.norm(velocities[:, None] - velocities, axis=2)
@@ -137,6 +200,11 @@ def _box(keypoints: NDArray[np.floating], certain: NDArray[np.bool_]) -> Float:
     """Around the joints that count, or all where none does."""
     points = np.asarray(keypoints[certain] if certain.any() else keypoints, np.float64)
     return np.concatenate([points.min(axis=0), points.max(axis=0)])
+
+
+def _enlarged(boxes: Float) -> Float:
+    longer = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True, initial=0)
+    return boxes + ENLARGED * longer * np.array([-1.0, -1.0, 1.0, 1.0])
 
 
 def _off(track: _Track, points: Float, certain: NDArray[np.bool_]) -> Float:
