@@ -6,8 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from hrnet.predicting.estimator import PoseEstimator
 from hrnet.result import probability_columns, row_columns
+from serving import serving
 
 GROUP = Path(str(files("hrnet") / "samples" / "group.jpg"))
 JUMPING = Path(__file__).parent / "pictures" / "jumping.jpg"
@@ -38,25 +37,11 @@ BLUE_LEFT, BLUE_RIGHT = "oklch(0.87 0.15 255)", "oklch(0.52 0.19 255)"  # of the
 
 
 @pytest.fixture(scope="module")
-def address():
+def address(tmp_path_factory):
     """Of a service of the packaged model."""
-    code = "from hrnet.cli import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "serve", "--port", "0"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        said = ""
-        while (found := re.search(r"http://\S+?/", said)) is None:
-            line = process.stderr.readline()
-            assert line, f"the service has not started: {said}"
-            said += line
-        yield found[0]
-    finally:
-        process.terminate()
-        process.communicate()
+    folder = tmp_path_factory.mktemp("service")
+    with serving(folder, HRNET_RUNTIME="torch", HRNET_PRECISION="fp32") as server:
+        yield f"{server.address}/"
 
 
 @pytest.fixture(scope="module")

@@ -220,7 +220,7 @@ def _environment() -> dict[str, Any]:
 
 def _import_ray() -> Any:
     try:
-        import pyarrow  # noqa: F401
+        import pyarrow  # noqa: F401  # whether it is here
         import ray
     except ModuleNotFoundError as error:
         raise ConfigError(f"this needs {error.name}: pip install 'hrnet[ray]'") from None

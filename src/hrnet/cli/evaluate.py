@@ -8,7 +8,7 @@ import typer
 
 from hrnet.cli.console import console, progress_bar
 from hrnet.cli.data import Orient
-from hrnet.cli.options import Device, ModelName, OtherWeights, Precision, Runtime
+from hrnet.cli.options import Device, FlipTest, ModelName, OtherWeights, Precision, Runtime
 
 if TYPE_CHECKING:
     from hrnet.evaluation.evaluate import Evaluation
@@ -49,9 +49,7 @@ def evaluate(
     device: Device = "auto",
     runtime: Runtime = "auto",
     precision: Precision = "fp32",
-    flip_test: Annotated[
-        bool, typer.Option("--flip-test", help="Average with the mirrored picture; half as fast.")
-    ] = False,
+    flip_test: FlipTest = False,
     protocol: Annotated[
         Protocol,
         typer.Option(help="Whose conventions to follow where the two differ."),

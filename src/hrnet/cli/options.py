@@ -12,6 +12,9 @@ OtherWeights = Annotated[
     str, typer.Option(help="A file, URL or hf:owner/name of other weights for the model.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
+FlipTest = Annotated[
+    bool, typer.Option("--flip-test", help="Average with the mirrored picture; half as fast.")
+]
 Runtime = Annotated[
     str,
     typer.Option(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hrnet.cli.console import INTERRUPTED, console, plural, stoppable
-from hrnet.cli.options import Device, ModelName, OtherWeights, Precision, Runtime
-from hrnet.cli.pictures import AS_ONE, found_by, hash_of, unique
+from hrnet.cli.options import Device, FlipTest, ModelName, OtherWeights, Precision, Runtime
+from hrnet.cli.pictures import AS_ONE, found_by, hash_of, ids_and_boxes
 
 if TYPE_CHECKING:
     from hrnet.predicting.estimator import PoseEstimator
@@ -101,9 +101,7 @@ def predict(
     device: Device = "auto",
     runtime: Runtime = "auto",
     precision: Precision = "auto",
-    flip_test: Annotated[
-        bool, typer.Option("--flip-test", help="Average with the mirrored picture; half as fast.")
-    ] = False,
+    flip_test: FlipTest = False,
     engine: Annotated[
         str,
         typer.Option(
@@ -129,7 +127,6 @@ def predict(
     """
     from rich.progress import Progress
 
-    from hrnet.detection.boxes_file import BoxesFile, category_ids, image_ids
     from hrnet.detection.coco_detections import passed_over_in_words
     from hrnet.detection.find import AUTO, WHOLE, auto_detector
     from hrnet.errors import ConfigError
@@ -212,17 +209,12 @@ def predict(
         if as_one:
             console().print(AS_ONE.format("frame", estimator.card.name))
         return
-    identities = [source.identity for source in found]
-    ids = image_ids(identities, annotations)
-    given = None
-    if boxes is not None:
-        categories = None if annotations is None else category_ids(annotations)
-        given = BoxesFile(boxes, identities, ids, categories)
+    ids, given = ids_and_boxes(found, boxes, annotations)
     outputs = Outputs(
         out,
         kinds,
         found,
-        image_ids=ids if annotations is not None else unique(ids),
+        image_ids=ids,
         settings={
             "model": estimator.card.name if model is None else model,
             "weights": weights,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from hrnet.cli.console import INTERRUPTED, console, plural, stoppable
-from hrnet.cli.pictures import AS_ONE, found_by, hash_of, unique
+from hrnet.cli.pictures import AS_ONE, found_by, hash_of, ids_and_boxes
 
 if TYPE_CHECKING:
     from hrnet.detection.boxes_file import BoxesFile
@@ -146,7 +146,6 @@ def _pictures(
     out: Path,
 ) -> "tuple[Pictures, BoxesFile | None]":
     """Those meant, and the boxes of the people in them."""
-    from hrnet.detection.boxes_file import BoxesFile, category_ids, image_ids
     from hrnet.errors import ConfigError
     from hrnet.images.sources import find_sources
     from hrnet.predicting.parts import FoundPictures, ParquetPictures
@@ -165,14 +164,8 @@ def _pictures(
     if any(map(is_video, sources)):
         raise ConfigError("--engine ray reads no videos; leave it out for them")
     found = find_sources(sources, recursive=recursive, skip=out)
-    identities = [source.identity for source in found]
-    ids = image_ids(identities, annotations)
-    given = None
-    if boxes is not None:
-        categories = None if annotations is None else category_ids(annotations)
-        given = BoxesFile(boxes, identities, ids, categories)
-    ids_in_coco = ids if annotations is not None else unique(ids)
-    return FoundPictures(found, ids_in_coco, given, annotations), given
+    ids, given = ids_and_boxes(found, boxes, annotations)
+    return FoundPictures(found, ids, given, annotations), given
 
 
 def _absolute(name: str | None) -> str | None:

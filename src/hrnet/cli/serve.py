@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hrnet.cli.console import console
-from hrnet.cli.options import Device, Precision, Runtime
+from hrnet.cli.options import Device, FlipTest, Precision, Runtime
 
 TOKEN = "HRNET_TOKEN"  # of the environment
 LOOPBACK = "127.0.0.1", "::1", "localhost"
@@ -40,9 +40,7 @@ def serve(
     device: Device = "auto",
     runtime: Runtime = "auto",
     precision: Precision = "auto",
-    flip_test: Annotated[
-        bool, typer.Option("--flip-test", help="Average with the mirrored picture; half as fast.")
-    ] = False,
+    flip_test: FlipTest = False,
 ) -> None:
     """Answer pictures sent over HTTP with people's joints, and show a page to try it on.
 

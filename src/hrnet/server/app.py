@@ -133,24 +133,26 @@ def create_app(service: Service) -> FastAPI:
 
 async def _predict(service: Service, request: Request) -> Response:
     """Answer a request, measure it, and say so in the log."""
-    begun = perf_counter()
-    line: dict[str, Any] = {"path": "/predict"}
-    status = GONE
-    try:
-        service.check_access(request)
-        with service.admitted():
-            data, options = await read_request(request, service.limits)
-            received = perf_counter()
-            line |= {"bytes": len(data)}
-            boxes: Any = "whole" if options.detector == "whole" else options.boxes
-            if options.detector == "whole" and options.boxes is not None:
-                raise Refused(400, "boxes say where the people are; leave out detector=whole")
-            batcher = service.batcher(options.model)
-            answered = await _while_there(request, service.predict(batcher, Picture(data, boxes)))
-            predicted = perf_counter()
-            response = await asyncio.to_thread(
-                _response, batcher.estimator, answered.result, options
-            )
+    with service.logged("/predict", GONE) as line:
+        try:
+            begun = perf_counter()
+            service.check_access(request)
+            with service.admitted():
+                data, options = await read_request(request, service.limits)
+                received = perf_counter()
+                line |= {"bytes": len(data)}
+                boxes: Any = "whole" if options.detector == "whole" else options.boxes
+                if options.detector == "whole" and options.boxes is not None:
+                    raise Refused(400, "boxes say where the people are; leave out detector=whole")
+                batcher = service.batcher(options.model)
+                answer = service.predict(batcher, Picture(data, boxes))
+                answered = await _while_there(request, answer)
+                predicted = perf_counter()
+                response = await asyncio.to_thread(
+                    _response, batcher.estimator, answered.result, options
+                )
+        except ClientDisconnect:
+            return Response(status_code=GONE)  # to nobody
         result = answered.result
         assert result.poses is not None
         steps = {
@@ -163,22 +165,8 @@ async def _predict(service: Service, request: Request) -> Response:
             service.metrics.seconds.labels(step).observe(seconds)
         line |= {"size": result.size, "people": len(result.poses), "batch": answered.shared}
         line |= {f"{step}_ms": round(1000 * seconds, 1) for step, seconds in steps.items()}
-        status = 200
+        line["status"] = 200
         return response
-    except Refused as refusal:
-        status = refusal.status
-        line["error"] = refusal.error
-        raise
-    except ClientDisconnect:
-        return Response(status_code=GONE)  # to nobody
-    except Exception as error:
-        status = 500
-        line["error"] = repr(error)
-        raise
-    finally:
-        service.metrics.requests.labels("/predict", status).inc()
-        line |= {"status": status, "ms": round(1000 * (perf_counter() - begun), 1)}
-        service.log(line)
 
 
 async def _while_there(request: Request, answer: Any) -> Answered:

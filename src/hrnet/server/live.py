@@ -47,33 +47,24 @@ async def serve_live(service: Service, socket: WebSocket) -> None:
     """A connection: options, as JSON in a text message; then an encoded frame a binary message, and
     the poses of each that was looked at, as `/predict` answers, with `track_id` and `frame`, its
     number among those sent. What became of it goes to the log."""
-    begun = perf_counter()
-    line: dict[str, Any] = {"path": "/live"}
     counts = _Counts()
-    status = 101
-    try:
-        service.check_origin(socket)
-        await socket.accept()
-        options = await _read_options(service, socket)
-        with service.admitted_live():
-            batcher = service.batcher(options.model)
-            await socket.send_json({"ready": True})
-            await _serve_frames(service, socket, batcher, options, counts)
-    except Refused as refusal:
-        status = refusal.status
-        line["error"] = refusal.error
-        with suppress(WebSocketDisconnect, RuntimeError):  # gone by now
-            await _refuse(socket, refusal)
-    except WebSocketDisconnect:
-        pass
-    except Exception as error:
-        status = 500
-        line["error"] = repr(error)
-        raise
-    finally:
-        service.metrics.requests.labels("/live", status).inc()
-        line |= {"frames": counts.frames, "answered": counts.answered, "status": status}
-        service.log(line | {"ms": round(1000 * (perf_counter() - begun), 1)})
+    with suppress(Refused), service.logged("/live", 101) as line:
+        try:
+            service.check_origin(socket)
+            await socket.accept()
+            options = await _read_options(service, socket)
+            with service.admitted_live():
+                batcher = service.batcher(options.model)
+                await socket.send_json({"ready": True})
+                await _serve_frames(service, socket, batcher, options, counts)
+        except Refused as refusal:
+            with suppress(WebSocketDisconnect, RuntimeError):  # gone by now
+                await _refuse(socket, refusal)
+            raise
+        except WebSocketDisconnect:
+            return
+        finally:
+            line |= {"frames": counts.frames, "answered": counts.answered}
 
 
 async def _refuse(socket: WebSocket, refusal: Refused) -> None:

@@ -29,7 +29,7 @@ CONNECTIONS, BACKLOG = 500, 128
 FRAGMENTS = 1000  # that a message of a WebSocket may come in
 
 
-class _Unread(asyncio.Protocol):
+class _EndsUnread(asyncio.Protocol):
     """An end to connections whose client does not read what it is sent."""
 
     loop: AbstractEventLoop
@@ -60,7 +60,7 @@ class _Unread(asyncio.Protocol):
             self._writing.cancel()
 
 
-class PatientProtocol(_Unread, H11Protocol):
+class PatientProtocol(_EndsUnread, H11Protocol):
     """uvicorn's, which waits for slow senders and readers for ever, with an end to that; its errors
     are JSON, as the service's are."""
 
@@ -131,7 +131,7 @@ class PatientProtocol(_Unread, H11Protocol):
             self._waiting = None
 
 
-class PatientSocket(_Unread, WebSocketsSansIOProtocol):
+class PatientSocket(_EndsUnread, WebSocketsSansIOProtocol):
     """uvicorn's, which leaves connections open that are no WebSocket, gathers any number of
     fragments, and fails where it is to write after a client's mistake; with an end to that."""
 
