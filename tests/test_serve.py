@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import shlex
 import signal
@@ -11,6 +12,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
+from threading import Thread, get_native_id
 
 import cv2
 import httpx
@@ -25,7 +27,7 @@ from websockets.sync.client import connect
 from hrnet.cli import main
 from hrnet.predicting.estimator import PoseEstimator
 from hrnet.predicting.picture import Picture
-from hrnet.server.batching import Batcher
+from hrnet.server.batching import WAY, Batcher, in_background
 from hrnet.skeletons import load_skeleton
 from hrnet.zoo import find_model
 from hrnet.zoo.build import build_model, save_model
@@ -712,6 +714,26 @@ def test_a_fault_with_one_picture_is_not_that_of_others_in_its_batch(estimator):
     with pytest.raises((ZeroDivisionError, AttributeError)):
         answers[1].result()
     assert [len(answers[i].result().result.poses) for i in (0, 2)] == [6, 6]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux")
+def test_what_computes_gives_way_to_what_speaks_with_clients():
+    def niceness():
+        return os.getpriority(os.PRIO_PROCESS, get_native_id())
+
+    found = []
+
+    def start():
+        found.append(niceness())
+        thread = Thread(target=lambda: found.append(niceness()))
+        thread.start()
+        thread.join()
+        return "started"
+
+    before = niceness()
+    assert in_background(start) == "started"
+    assert found == [before + WAY, before + WAY]
+    assert niceness() == before
 
 
 @pytest.mark.slow

@@ -51,6 +51,7 @@ def serve(
     from hrnet.images.reading import MAX_PIXELS_VARIABLE
     from hrnet.predicting.estimator import PoseEstimator
     from hrnet.server.app import create_app
+    from hrnet.server.batching import in_background
     from hrnet.server.limits import Limits
     from hrnet.server.running import listen, run
     from hrnet.server.service import Service
@@ -73,26 +74,31 @@ def serve(
     limits = Limits(bytes=max_bytes, pixels=max_pixels, people=max_people, queue=queue)
     listening = listen(host, port)
     estimators: dict[str, PoseEstimator] = {}
-    names: list[str | None] = [*model] if model else [None]
-    for name in names:
-        estimator = PoseEstimator(
-            name,
-            detector=detector,
-            device=device,
-            runtime=runtime,
-            precision=precision,
-            flip_test=flip_test,
-            max_people=max_people,
-        )
-        if estimator.card.name in estimators:
-            raise ConfigError(f"two models are called {estimator.card.name}; give one of them")
-        estimators[estimator.card.name] = estimator
-    service = Service(estimators, limits=limits, deadline=deadline / 1000, token=token)
-    try:
-        service.start()
-    except HRNetError:
-        service.close()
-        raise
+
+    def start() -> Service:
+        names: list[str | None] = [*model] if model else [None]
+        for name in names:
+            estimator = PoseEstimator(
+                name,
+                detector=detector,
+                device=device,
+                runtime=runtime,
+                precision=precision,
+                flip_test=flip_test,
+                max_people=max_people,
+            )
+            if estimator.card.name in estimators:
+                raise ConfigError(f"two models are called {estimator.card.name}; give one of them")
+            estimators[estimator.card.name] = estimator
+        service = Service(estimators, limits=limits, deadline=deadline / 1000, token=token)
+        try:
+            service.start()
+        except HRNetError:
+            service.close()
+            raise
+        return service
+
+    service = in_background(start)
 
     def ready() -> None:
         shown = f"[{host}]" if ":" in host else host

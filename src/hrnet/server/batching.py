@@ -1,15 +1,21 @@
 """Pictures of many requests, in shared batches."""
 
+import os
+import sys
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Thread, get_native_id
 from time import perf_counter
+from typing import TypeVar
 
 from hrnet.predicting.estimator import PoseEstimator
 from hrnet.predicting.picture import Picture, PictureResult
+
+T = TypeVar("T")
+WAY = 5  # levels of niceness below the thread that speaks with clients
 
 
 @dataclass(frozen=True)
@@ -124,3 +130,20 @@ class Batcher:
             for left in group:  # one picture's fault, perhaps, and not the others'
                 if not left.future.done():
                     self._answer([left])
+
+
+def in_background(start: Callable[[], T]) -> T:
+    """What a function comes to. It runs in a thread that gives way to this one, as do all that it
+    starts (a runtime's threads, for one), while they go on: so that requests are read, and refused
+    where there are too many, although every core computes.
+
+    Linux alone has priorities of threads; elsewhere nothing gives way.
+    """
+    with ThreadPoolExecutor(1, initializer=_give_way) as pool:
+        return pool.submit(start).result()
+
+
+def _give_way() -> None:
+    if sys.platform == "linux":
+        own = get_native_id()
+        os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + WAY)
