@@ -1,6 +1,7 @@
 """The published data sets are not at hand: files of their structure are, with a few people."""
 
 import json
+import re
 import sys
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hrnet.cli import app, main
+from hrnet.data.boxed_pictures import read_boxed_pictures
 from hrnet.data.check.checking import check
 from hrnet.data.coco import read_coco
 from hrnet.data.mpii import read_mpii
@@ -16,6 +18,7 @@ from hrnet.data.people import extent_boxes
 from hrnet.data.prepare.coco2017 import prepare_coco
 from hrnet.data.prepare.lsp import prepare_lsp
 from hrnet.data.prepare.mpii import prepare_mpii
+from hrnet.data.prepare.voc import prepare_voc
 from hrnet.data.reading import read_skeleton
 from hrnet.errors import ConfigError, DataError, ImageError
 from hrnet.geometry import crop_regions
@@ -410,3 +413,84 @@ def test_boxes_are_those_of_the_prepared_data():
     boxes = np.clip(extent_boxes(keypoints), 0, np.tile(sizes - 1, 2))
     boxes[:, 2:] -= boxes[:, :2]
     np.testing.assert_allclose(boxes, [person["bbox"] for person in people], atol=0.02)
+
+
+# As the published files are, but for what is not read (pose, truncated, parts, ...).
+VOC_OBJECT = """
+  <object>
+    <name>{}</name>
+    <bndbox><xmax>{}</xmax><xmin>{}</xmin><ymax>{}</ymax><ymin>{}</ymin></bndbox>
+    <difficult>{}</difficult>
+  </object>"""
+
+
+def voc(folder, pictures, size=(100, 80)):
+    """A folder as unpacked, with objects (name, xmax, xmin, ymax, ymin, difficult) by picture."""
+    (folder / "Annotations").mkdir(parents=True)
+    for name, objects in pictures.items():
+        picture(folder / "JPEGImages" / name, 100, 80)
+        text = "".join(VOC_OBJECT.format(*values) for values in objects)
+        (folder / "Annotations" / name).with_suffix(".xml").write_text(
+            f"<annotation><folder>VOC2012</folder><filename>{name}</filename>"
+            f"<size><width>{size[0]}</width><height>{size[1]}</height></size>{text}</annotation>"
+        )
+    return folder
+
+
+PERSON = ("person", 31, 11, 60, 21, 0)
+
+
+def replacing(old, new):
+    """A change to the first picture's file."""
+
+    def change(folder):
+        file = folder / "Annotations/2008_1.xml"
+        file.write_text(file.read_text().replace(old, new))
+
+    return change
+
+
+VOC = {
+    "2008_1.jpg": [PERSON, ("dog", 90, 40, 80, 1, 0), ("person", 100, 50.5, 80, 1, 1)],
+    "2008_2.jpg": [("dog", 90, 40, 80, 1, 0)],
+}
+
+
+class TestVoc:
+    def test_people_difficult_ones_and_pictures_without(self, tmp_path):
+        source, out = voc(tmp_path / "VOC2012", VOC), tmp_path / "out"
+        said = CliRunner().invoke(app, ["data", "prepare", "voc", str(source), str(out)])
+        assert said.exit_code == 0
+        assert "train.json: 1 people (left out: 1 marked as a crowd)" in said.output
+        pictures = read_boxed_pictures(out / "train.json")
+        assert [file.name for file in pictures.files] == list(VOC)
+        assert all(file.is_file() for file in pictures.files)
+        # Pixels count from 1, and a box has those of its edges: 11 to 31 are 21 of them.
+        assert pictures.boxes[0].tolist() == [[10, 20, 31, 60]]
+        assert pictures.ignored[0].tolist() == [[49.5, 0, 100, 80]]
+        assert len(pictures.boxes[1]) == len(pictures.ignored[1]) == 0
+
+    @pytest.mark.parametrize(
+        ("spoil", "says"),
+        [
+            (lambda f: (f / "JPEGImages/2008_1.jpg").unlink(), "2008_1.jpg is missing, which"),
+            (lambda f: picture(f / "JPEGImages/2008_1.jpg", 50, 40), "has 50 x 40 pixels, and 100"),
+            (replacing("2008_1.jpg", "../a.jpg"), "names a picture '../a.jpg'"),
+            (replacing("<xmin>11", "<xmin>left"), "2008_1.xml is not in VOC's format"),
+            (replacing("<name>person</name>", ""), "no name in object"),
+            (replacing("person", "cat"), "none of the 2 files in"),
+            (replacing("</annotation>", ""), "cannot be read as XML"),
+            (replacing("<annotation>", "<!DOCTYPE a [<!ENTITY b '1'>]><annotation>"), "entities"),
+        ],
+    )
+    def test_what_is_wrong_is_said(self, tmp_path, spoil, says):
+        source = voc(tmp_path / "VOC2012", VOC)
+        spoil(source)
+        with pytest.raises(DataError, match=re.escape(says)):
+            prepare_voc(source, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+    def test_another_folder(self, tmp_path):
+        voc(tmp_path / "VOCdevkit/VOC2012", VOC)
+        with pytest.raises(DataError, match="give the folder of a year"):
+            prepare_voc(tmp_path / "VOCdevkit", tmp_path / "out")

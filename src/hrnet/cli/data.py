@@ -140,6 +140,7 @@ class Published(StrEnum):
     lsp = "lsp"
     coco = "coco"
     mpii = "mpii"
+    voc = "voc"
     cvat = "cvat"
     deeplabcut = "deeplabcut"
     label_studio = "label-studio"
@@ -176,12 +177,14 @@ def prepare(
     from hrnet.data.prepare.coco2017 import prepare_coco
     from hrnet.data.prepare.lsp import prepare_lsp
     from hrnet.data.prepare.mpii import prepare_mpii
+    from hrnet.data.prepare.voc import prepare_voc
     from hrnet.errors import ConfigError
 
     published = {
         Published.lsp: prepare_lsp,
         Published.coco: prepare_coco,
         Published.mpii: prepare_mpii,
+        Published.voc: prepare_voc,
     }
     if name not in published:
         _prepare_labels(name.value, source, out, skeleton)

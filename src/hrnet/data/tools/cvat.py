@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hrnet.data.tools.exporting import read_to_export
 from hrnet.data.tools.labels import IN_ORDER, NO_POINTS, Export, LabelledPicture, Somebody
+from hrnet.data.xml import read_xml
 from hrnet.errors import ConfigError, DataError
 from hrnet.files import atomic_write
 from hrnet.images.sources import SUFFIXES
@@ -32,7 +33,7 @@ def read_cvat(source: Path) -> Export:
         DataError: it is no such export, or it is not clear whose a point is.
     """
     file = source / XML if source.is_dir() else source
-    root = _read(file)
+    root = read_xml(file)
     images = root.findall("image")
     left_out: Counter[str] = Counter()
     try:
@@ -86,21 +87,6 @@ def export_cvat(file: str | Path, out: str | Path, images: str | Path | None = N
             json.dumps([_raw_label(data.skeleton, shape)], indent=1), encoding="utf-8"
         )
     return len(data)
-
-
-def _read(file: Path) -> ElementTree.Element:
-    try:
-        text = file.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"there is no file {file}") from None
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error}") from None
-    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:  # which could grow without end
-        raise DataError(f"{file} declares entities, which no export of CVAT's does")
-    try:
-        return ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise DataError(f"{file} cannot be read as XML: {error}") from None
 
 
 def _points(root: ElementTree.Element) -> tuple[Skeleton, list[str]]:
