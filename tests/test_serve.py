@@ -293,6 +293,10 @@ def test_other_addresses(server):
     assert get("/predict").headers["allow"] == "POST"
     for response in (server.client.head("/predict"), server.client.options("/predict")):
         assert response.status_code == 405
+    for path in ("/", "/health", "/models", "/page/sample.jpg"):
+        head = server.client.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == get(path).headers["content-length"]
 
 
 def test_metrics_count_what_was_asked(server):

@@ -237,7 +237,7 @@ class _Page(StaticFiles):
 
 
 class _WithHeaders:
-    """Adds HEADERS to every answer."""
+    """Adds HEADERS to every answer, and answers HEAD as GET: the server leaves the body out."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -249,4 +249,9 @@ class _WithHeaders:
                 message["headers"] = [*message["headers"], *own]
             await send(message)
 
-        await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await self.app(scope, receive, with_headers)
