@@ -367,7 +367,7 @@ def test_the_packaged_detector_s_recipe_runs_by_one_command(four_pictures, tmp_p
     card = read_detector_card(tmp_path / "run" / f"{RECIPE}.safetensors")
     assert (card.name, card.input_size) == (RECIPE, 320)
     records = [json.loads(f.read_text()) for f in sorted(tmp_path.glob("run/stage_*/run.json"))]
-    assert [record["steps"] for record in records] == [2, 2, 2, 2]
+    assert [record["steps"] for record in records] == [2] * 5
     assert len(list(tmp_path.glob("run/stage_1/others/*.npz"))) == 1
 
 
@@ -396,6 +396,28 @@ def test_a_detector_s_training_goes_on_where_it_was_interrupted(four_pictures, t
     resumed = load_file(run("parts", 6, resume=True).weights)
     for name, tensor in whole.items():
         torch.testing.assert_close(resumed[name], tensor, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_the_mean_with_where_it_began(four_pictures, tmp_path):
+    first = train(small_recipe(*four_pictures, "training.steps=1"), tmp_path / "first")
+
+    def run(name, share):
+        changes = f"training.start_from={first.weights}", f"training.start_share={share}"
+        recipe = small_recipe(*four_pictures, "training.steps=3", *changes)
+        return load_file(train(recipe, tmp_path / name, device="cpu").weights)
+
+    began, learnt, mean = load_file(first.weights), run("learnt", 0), run("mean", 0.25)
+    off = 0.0
+    for name, tensor in mean.items():
+        if tensor.is_floating_point():
+            expected = 0.25 * began[name].float() + 0.75 * learnt[name].float()
+            torch.testing.assert_close(tensor.float(), expected, atol=2e-3, rtol=2e-3)
+            off = max(off, float((tensor.float() - learnt[name].float()).abs().max()))
+    assert off > 0.02
+    recipe = small_recipe(*four_pictures, "training.steps=3", "training.start_share=0.25")
+    with pytest.raises(ConfigError, match="give training.start_from as well"):
+        train(recipe, tmp_path / "nothing")
 
 
 @pytest.mark.slow

@@ -526,7 +526,7 @@ def test_joints_have_their_say_in_who_is_somebody(monkeypatch):
     width = picture.shape[1]
     sky = [[10, 5, 60, 90], [width - 70, 5, width - 15, 100]]
     boxes = np.column_stack([np.concatenate([sky, people]), np.full(8, 0.25)])
-    look = SecondLook(candidates=0.2, threshold=0.5, box=1.0, joints=3.0, constant=0.5)
+    look = SecondLook(candidates=0.2, threshold=0.5, box=1.0, joints=3.0, height=0.2, constant=0.9)
     for own, count in ((look, 6), (None, 0)):
         detector = Guessing(boxes, own)
         monkeypatch.setattr("hrnet.predicting.estimator.find_detector", lambda *_, d=detector: d)
@@ -538,8 +538,12 @@ def test_joints_have_their_say_in_who_is_somebody(monkeypatch):
         "hrnet.predicting.estimator.find_detector", lambda *_: Guessing(boxes, look)
     )
     poses = hrnet.PoseEstimator(detector="guessing")(picture)
+    people = people[[np.abs(people - box).max(axis=1).argmin() for box in poses.boxes]]
     np.testing.assert_allclose(poses.boxes, people, atol=1e-3)
-    expected = look.probability(np.full(6, 0.25), poses.probability)
+    heights = (people[:, 3] - people[:, 1]) / max(picture.shape)
+    logit = np.log(0.25 / 0.75) + 0.2 * np.log(heights) + 0.9
+    mean = poses.probability.astype(float).mean(axis=1)
+    expected = 1 / (1 + np.exp(-logit - 3 * np.log(mean / (1 - mean))))
     np.testing.assert_allclose(poses.box_scores, expected, atol=1e-6)
     # A model whose joints have no probabilities goes by the detector's own threshold.
     weights = hrnet.PoseEstimator().runner.weights

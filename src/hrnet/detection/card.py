@@ -10,17 +10,20 @@ from hrnet.zoo.card import DETECTOR_KEY, Card, read_card_of
 
 Float = NDArray[np.float64]
 Shares = NDArray[np.floating]  # from 0 to 1
+LEAST_HEIGHT = 0.05  # those fitted on are hardly smaller
 
 
 class SecondLook(BaseModel):
-    """How probable it is that a box is somebody's, from the detector's score and from how probable
-    the joints are that a pose model finds there: a logistic function, fitted with the packaged
-    pose model on people of whom neither has learnt.
+    """How probable it is that a box is somebody's, from the detector's score, from how probable the
+    joints are that a pose model finds there, and from its height: a logistic function, fitted with
+    the packaged pose model on people of whom neither has learnt.
 
     Attributes:
         candidates: the detector's score from where a box is looked at again.
         threshold: of the probability.
         box, joints: weights of the logit of the score, and of the joints' mean probability.
+        height: weight of the logarithm of the box's height, as a share of the picture's longer
+            side. Whoever is smaller than `LEAST_HEIGHT` is as somebody of that height.
         constant: what is added.
     """
 
@@ -30,12 +33,23 @@ class SecondLook(BaseModel):
     threshold: float = Field(gt=0, lt=1)
     box: float
     joints: float
+    height: float
     constant: float
 
-    def probability(self, scores: Shares, joints: Shares) -> Float:
-        """(P,) of the boxes' scores (P,) and the joints' probabilities (P, K)."""
-        logit = self.box * _logit(scores) + self.joints * _logit(joints.mean(axis=1))
-        return np.asarray(1 / (1 + np.exp(-logit - self.constant)))
+    def probability(self, scores: Shares, joints: Shares, heights: Shares) -> Float:
+        """(P,) of the boxes' scores (P,), the joints' probabilities (P, K), and the boxes' heights
+        (P,) as shares of their picture's longer side."""
+        weights = np.array([self.box, self.joints, self.height, self.constant])
+        logit = signs_of_somebody(scores, joints, heights) @ weights
+        return np.asarray(1 / (1 + np.exp(-logit)))
+
+
+def signs_of_somebody(scores: Shares, joints: Shares, heights: Shares) -> Float:
+    """(P, 4) what `SecondLook` weighs, see there; the last is always 1."""
+    height = np.log(heights.astype(np.float64).clip(LEAST_HEIGHT, 1))
+    return np.column_stack(
+        [_logit(scores), _logit(joints.mean(axis=1)), height, np.ones(len(scores))]
+    )
 
 
 def _logit(share: Shares) -> Float:

@@ -35,6 +35,7 @@ from hrnet.evaluation.predictions import (
     survivors,
 )
 from hrnet.files import sha256_of
+from hrnet.images import size_and_orientation
 from hrnet.predicting.estimator import PoseEstimator
 from hrnet.runtime.execution import package_versions
 from hrnet.similarity import mean_similarity, sigmas_of
@@ -176,9 +177,10 @@ def _looked_at_again(
         return detected
     found = predict_boxes(estimator, candidates, pictures, orient=orient)
     assert found.probability is not None
-    sure = look.probability(
-        np.concatenate([own[:, 4] for own in candidates.values()]), found.probability
-    )
+    boxes = np.concatenate(list(candidates.values()))
+    longer = [max(size_and_orientation(pictures[number])[0]) for number in candidates]
+    heights = (boxes[:, 3] - boxes[:, 1]) / np.repeat(longer, [len(b) for b in candidates.values()])
+    sure = look.probability(boxes[:, 4], found.probability, heights)
     again = dict(detected)
     parts = np.split(sure, np.cumsum([len(own) for own in candidates.values()])[:-1])
     for (number, own), scores in zip(candidates.items(), parts, strict=True):

@@ -458,7 +458,8 @@ class PoseEstimator:
         if seen.detector is not None:
             look = self.second_look(seen.detector)
             if look is not None and poses.probability is not None:
-                sure = look.probability(poses.box_scores, poses.probability)
+                heights = (seen.boxes[:, 3] - seen.boxes[:, 1]) / max(seen.size)
+                sure = look.probability(poses.box_scores, poses.probability, heights)
                 poses = replace(poses, box_scores=sure.astype(np.float32))
             # Who was found twice is one.
             sigmas = sigmas_of(self.card.skeleton)

@@ -142,6 +142,10 @@ class RunConfig(_Table):
             the data from the start, and such a step takes as long as another.)
         ema: decay a step of the exponential moving average of the weights, which then is what is
             measured and saved; None for none.
+        start_share: share of the weights that were started from in those that are saved, the rest
+            being those learnt: their mean is often better than either, on other data above all
+            (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022). What is measured
+            while training is of those learnt alone.
         early_stopping: after so many measurements that were no better than the best before them
             training ends, and the best one's weights are the result; a run that gets to its end
             keeps the last ones. None for never.
@@ -169,6 +173,7 @@ class RunConfig(_Table):
     layer_decay: float = Field(default=1.0, gt=0, le=1)
     head_first_steps: int = Field(default=0, ge=0)
     ema: float | None = Field(default=None, gt=0, lt=1)
+    start_share: float = Field(default=0.0, ge=0, lt=1)
     early_stopping: int | None = Field(default=None, ge=1)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     sync_batchnorm: bool = False

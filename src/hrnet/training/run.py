@@ -91,11 +91,17 @@ def train(
     """
     out = Path(out)
     _check_folder(recipe, out, resume)
+    if recipe.training.start_share and recipe.training.start_from is None:
+        raise ConfigError(
+            "training.start_share is of the weights that a run starts from; give "
+            "training.start_from as well"
+        )
     task = _task(recipe, out, device)
     pl.seed_everything(recipe.training.seed, verbose=False)
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
     task.build()
+    start = {name: tensor.clone() for name, tensor in task.network.state_dict().items()}
     trainer, steps, done = _trainer(recipe, out, task, resume, device, devices, nodes)
     if trainer.is_global_zero:
         record = _record(recipe, task, steps, trainer)
@@ -105,6 +111,8 @@ def train(
     measured = _take_result(trainer, recipe, task, last_checkpoint(out), done >= steps)
     weights, evaluations = out / f"{recipe.model.name}.safetensors", {}
     if trainer.is_global_zero:
+        if share := recipe.training.start_share:
+            _mix(task.network, start, share)
         task.save(weights)
         evaluations = task.evaluate(weights, device)
         figures = {file: evaluation.figures for file, evaluation in evaluations.items()}
@@ -227,6 +235,19 @@ def _take_result(
     elif nothing_left:  # Lightning takes no average then.
         _take(task.network, checkpoint)
     return None if measured is None else float(measured)
+
+
+def _mix(network: torch.nn.Module, start: dict[str, torch.Tensor], share: float) -> None:
+    """Make the weights a mean of those started from, with that share, and of what they are."""
+    learnt = network.state_dict()
+    network.load_state_dict(
+        {
+            name: tensor.lerp(start[name].to(tensor.device), share)
+            if tensor.is_floating_point()
+            else tensor
+            for name, tensor in learnt.items()
+        }
+    )
 
 
 def _check_resumable(recipe: AnyRecipe, begun: Path) -> None:

@@ -1,0 +1,158 @@
+"""Fit what decides with a detector's scores who is somebody, and write it into the detector's card.
+
+    python scripts/fit_second_look.py DATA DETECTOR.safetensors [--others FILE.onnx]
+
+DATA is the detector's recipe's `data.root`; `SecondLook` is fitted on the pictures that the recipe
+sets aside, with the packaged pose model. What it then finds there is printed, for pictures that it
+was not fitted on (five parts, each by a fit to the other four). The threshold is the one of the
+best F1.
+"""
+
+import argparse
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+import hrnet
+from hrnet.data.boxed_pictures import add_others, read_boxed_pictures
+from hrnet.detection.card import SecondLook, read_detector_card, signs_of_somebody
+from hrnet.detection.find import find_detector
+from hrnet.evaluation.detecting import _lies_on, _matched
+from hrnet.files import atomic_write
+from hrnet.images import read_image
+from hrnet.runtime.execution import Execution
+from hrnet.training.recipe import DetectorRecipe, load_stages
+from hrnet.training.sources import are_among, held_out_pictures
+from hrnet.zoo.card import DETECTOR_KEY
+
+RECIPE = "hrnet_w32_small_person"
+CANDIDATES = 0.1  # the detector's score from where a box is looked at again
+UNSURE = 0.2  # the score from where a box of others may be somebody, as in training
+PARTS = 5
+LARGE = 0.15  # of the picture's longer side; 96 pixels of 640
+Float = NDArray[np.float64]
+
+
+@dataclass
+class Looked:
+    """A picture: its people, regions that count neither way, boxes, and what is known of these."""
+
+    people: Float
+    ignored: Float
+    boxes: Float
+    signs: Float
+    longer: int
+
+    def rights(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """(P,) which boxes are somebody's, and which are either that or not."""
+        right = _matched(self.people, self.boxes)[1]
+        return right, right | ~_lies_on(self.boxes, self.ignored)
+
+
+def look(data: Path, detector: Path, others: str) -> list[Looked]:
+    """The pictures set aside."""
+    recipe = load_stages(RECIPE, [f"data.root={data}"])[-1]
+    assert isinstance(recipe, DetectorRecipe)
+    held_out = held_out_pictures(recipe.data)
+    finder = find_detector(str(detector), Execution(precision="fp32"))
+    finder.threshold = CANDIDATES
+    estimator = hrnet.PoseEstimator(detector="whole", precision="fp32")
+    other_finder = find_detector(others, Execution(precision="fp32"))
+    other_finder.threshold = UNSURE
+    looked = []
+    for source in recipe.data.sources:
+        images = None if source.images is None else data / source.images
+        pictures = read_boxed_pictures(data / source.file, images)
+        pictures = pictures.select(are_among(pictures.files, held_out))
+        read = [read_image(file) for file in pictures.files]
+        if source.others is not None:
+            pictures, _ = add_others(pictures, [other_finder([i])[0] for i in read], sure=math.inf)
+        for image, people, ignored in zip(read, pictures.boxes, pictures.ignored, strict=True):
+            boxes = finder([image])[0]
+            longer = max(image.shape[:2])
+            probability = estimator(image, boxes=boxes[:, :4]).probability
+            assert probability is not None
+            heights = (boxes[:, 3] - boxes[:, 1]) / longer
+            signs = signs_of_somebody(boxes[:, 4], probability, heights)
+            looked.append(Looked(people, ignored, boxes, signs, longer))
+        print(f"{source.file}: {len(pictures)} pictures set aside")
+    return looked
+
+
+def fit(looked: list[Looked]) -> Float:
+    """Weights of the signs: logistic regression by Newton's method."""
+    rights = [picture.rights() for picture in looked]
+    counts = np.concatenate([counted for _, counted in rights])
+    x = np.concatenate([picture.signs for picture in looked])[counts]
+    y = np.concatenate([right for right, _ in rights])[counts]
+    weights = np.zeros(x.shape[1])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-x @ weights))
+        step = np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x, x.T @ (y - p))
+        weights += step
+        if np.abs(step).max() < 1e-9:
+            break
+    return weights
+
+
+def found(looked: list[Looked], sure: list[Float], threshold: float) -> tuple[int, ...]:
+    """People found and people, large ones found and large ones, false boxes."""
+    total = np.zeros(5, int)
+    for picture, own in zip(looked, sure, strict=True):
+        boxes = picture.boxes[own > threshold]
+        hit, right = _matched(picture.people, boxes)
+        large = picture.people[:, 3] - picture.people[:, 1] > LARGE * picture.longer
+        false = ~right & ~_lies_on(boxes, picture.ignored)
+        total += [hit.sum(), len(hit), (hit & large).sum(), large.sum(), false.sum()]
+    return tuple(total.tolist())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    parser.add_argument("detector", type=Path)
+    parser.add_argument("--others", default="yolox_nano", help="what finds unlabelled people")
+    options = parser.parse_args()
+    looked = look(options.data, options.detector, options.others)
+
+    def probability(weights: Float, picture: Looked) -> Float:
+        return np.asarray(1 / (1 + np.exp(-picture.signs @ weights)))
+
+    part = np.arange(len(looked)) % PARTS
+    by_part = [fit([p for p, n in zip(looked, part, strict=True) if n != i]) for i in range(PARTS)]
+    sure = [probability(by_part[n], picture) for picture, n in zip(looked, part, strict=True)]
+    best, best_f1 = 0.5, 0.0
+    for threshold in np.arange(0.2, 0.71, 0.02):
+        hits, people, large_hits, large, false = found(looked, sure, threshold)
+        f1 = 2 * hits / (hits + false + people)
+        print(
+            f"{threshold:.2f}: {100 * hits / people:.1f} % of all, "
+            f"{100 * large_hits / large:.1f} % of the large, {false / len(looked):.2f} false boxes "
+            f"a picture, F1 {f1:.3f}"
+        )
+        if f1 > best_f1:
+            best, best_f1 = float(threshold), f1
+    box, joints, height, constant = fit(looked).round(3).tolist()
+    second_look = SecondLook(
+        candidates=CANDIDATES,
+        threshold=round(best, 2),
+        box=box,
+        joints=joints,
+        height=height,
+        constant=constant,
+    )
+    print(second_look)
+    card = read_detector_card(options.detector)
+    assert card is not None
+    card = card.model_copy(update={"second_look": second_look})
+    tensors = load_file(options.detector)
+    with atomic_write(options.detector) as temporary:
+        save_file(tensors, temporary, metadata={DETECTOR_KEY: card.to_json()})
+
+
+if __name__ == "__main__":
+    main()
