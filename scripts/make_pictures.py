@@ -5,8 +5,7 @@
 
 Takes photographs that are free to redistribute (origins in gallery.md) from the two packages and
 from SCRATCH, the folder usr/share/scratch/Media of Debian's package scratch 1.4.0.6; writes the
-package's sample, and to docs/pictures what is found in it, by the packaged detector, and in the
-others, each taken whole as one person.
+package's sample, and to docs/pictures what is found in it and in the others.
 """
 
 import argparse
@@ -86,9 +85,8 @@ def main() -> None:
     write(SAMPLE, compose_group(media))
     docs = Path(__file__).parents[1] / "docs" / "pictures"
     group = read_image(SAMPLE)
-    write(docs / "group.jpg", hrnet.PoseEstimator()(group).draw(group))
-    estimator = hrnet.PoseEstimator(detector="whole")
-    for name, image in pictures.items():
+    estimator = hrnet.PoseEstimator()
+    for name, image in {"group": group, **pictures}.items():
         write(docs / f"{name}.jpg", estimator(image).draw(image))
 
 
