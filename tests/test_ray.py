@@ -67,11 +67,16 @@ def run(*arguments):
 def command(capsys):
     def call(*arguments):
         code = run(*arguments)
-        out, err = capsys.readouterr()
+        out, err = (_without_ray_s(text) for text in capsys.readouterr())
         assert "Traceback" not in out + err
         return SimpleNamespace(code=code, out=out, err=err)
 
     return call
+
+
+def _without_ray_s(text):
+    """But for what Ray's own processes say at any time, as of actors that a test killed."""
+    return "".join(line for line in text.splitlines(keepends=True) if "(raylet)" not in line)
 
 
 def refused(result, sentence):
