@@ -21,17 +21,17 @@ import hrnet
 from hrnet.data.boxed_pictures import add_others, read_boxed_pictures
 from hrnet.detection.card import SecondLook, read_detector_card, signs_of_somebody
 from hrnet.detection.find import find_detector
-from hrnet.evaluation.detecting import _lies_on, _matched
+from hrnet.evaluation.detecting import lies_on, matched
 from hrnet.files import atomic_write
 from hrnet.images import read_image
 from hrnet.runtime.execution import Execution
+from hrnet.training.detection import UNSURE
 from hrnet.training.recipe import DetectorRecipe, load_stages
 from hrnet.training.sources import are_among, held_out_pictures
 from hrnet.zoo.card import DETECTOR_KEY
 
 RECIPE = "hrnet_w32_small_person"
 CANDIDATES = 0.1  # the detector's score from where a box is looked at again
-UNSURE = 0.2  # the score from where a box of others may be somebody, as in training
 PARTS = 5
 LARGE = 0.15  # of the picture's longer side; 96 pixels of 640
 Float = NDArray[np.float64]
@@ -39,18 +39,16 @@ Float = NDArray[np.float64]
 
 @dataclass
 class Looked:
-    """A picture: its people, regions that count neither way, boxes, and what is known of these."""
+    """A picture: its people, regions that count neither way, boxes, what is known of these, which
+    are somebody's, and which are either that or not."""
 
     people: Float
     ignored: Float
     boxes: Float
     signs: Float
+    right: NDArray[np.bool_]
+    counts: NDArray[np.bool_]
     longer: int
-
-    def rights(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """(P,) which boxes are somebody's, and which are either that or not."""
-        right = _matched(self.people, self.boxes)[1]
-        return right, right | ~_lies_on(self.boxes, self.ignored)
 
 
 def look(data: Path, detector: Path, others: str) -> list[Looked]:
@@ -76,19 +74,18 @@ def look(data: Path, detector: Path, others: str) -> list[Looked]:
             longer = max(image.shape[:2])
             probability = estimator(image, boxes=boxes[:, :4]).probability
             assert probability is not None
-            heights = (boxes[:, 3] - boxes[:, 1]) / longer
-            signs = signs_of_somebody(boxes[:, 4], probability, heights)
-            looked.append(Looked(people, ignored, boxes, signs, longer))
+            signs = signs_of_somebody(boxes[:, 4], probability, boxes, longer)
+            right = matched(people, boxes)[1]
+            counts = right | ~lies_on(boxes, ignored)
+            looked.append(Looked(people, ignored, boxes, signs, right, counts, longer))
         print(f"{source.file}: {len(pictures)} pictures set aside")
     return looked
 
 
 def fit(looked: list[Looked]) -> Float:
     """Weights of the signs: logistic regression by Newton's method."""
-    rights = [picture.rights() for picture in looked]
-    counts = np.concatenate([counted for _, counted in rights])
-    x = np.concatenate([picture.signs for picture in looked])[counts]
-    y = np.concatenate([right for right, _ in rights])[counts]
+    x = np.concatenate([picture.signs[picture.counts] for picture in looked])
+    y = np.concatenate([picture.right[picture.counts] for picture in looked])
     weights = np.zeros(x.shape[1])
     for _ in range(50):
         p = 1 / (1 + np.exp(-x @ weights))
@@ -104,9 +101,9 @@ def found(looked: list[Looked], sure: list[Float], threshold: float) -> tuple[in
     total = np.zeros(5, int)
     for picture, own in zip(looked, sure, strict=True):
         boxes = picture.boxes[own > threshold]
-        hit, right = _matched(picture.people, boxes)
+        hit, right = matched(picture.people, boxes)
         large = picture.people[:, 3] - picture.people[:, 1] > LARGE * picture.longer
-        false = ~right & ~_lies_on(boxes, picture.ignored)
+        false = ~right & ~lies_on(boxes, picture.ignored)
         total += [hit.sum(), len(hit), (hit & large).sum(), large.sum(), false.sum()]
     return tuple(total.tolist())
 

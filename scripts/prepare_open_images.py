@@ -14,13 +14,13 @@ neither way.
 import argparse
 import re
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from hrnet.data.annotations import write_annotations
+from hrnet.data.prepare.content import LabelledBoxes, boxes_content
 from hrnet.detection.detector import Detector
 from hrnet.detection.find import find_detector
 from hrnet.geometry import intersections_over_unions
@@ -73,37 +73,19 @@ def main() -> None:
         for file in sorted(options.source.glob("*/images/*.jpg"))
         if (match := OPEN_IMAGES.match(file.name))
     }
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
+    pictures = []
     for name, file in sorted(named.items()):
         people = read_people(file.parent.parent / "labels" / f"{file.stem}.txt")
         picture, seen = unstretched(read_image(file), people, detector)
         height, width = picture.shape[:2]
-        number = len(images) + 1
-        images.append({"id": number, "file_name": f"{name}.jpg", "width": width, "height": height})
-        for (x1, y1, x2, y2), is_seen in zip(
-            (people * [width, height, width, height]).tolist(), seen.tolist(), strict=True
-        ):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": 1,
-                    "iscrowd": int(not is_seen),
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "area": (x2 - x1) * (y2 - y1),
-                }
-            )
+        boxes = people * [width, height, width, height]
+        pictures.append(LabelledBoxes(f"{name}.jpg", (width, height), boxes, ~seen))
         write_image(options.out / "images" / f"{name}.jpg", picture)
-    content = {
-        "info": {"description": "Open Images: people"},
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": 1, "name": "person"}],
-    }
+    content = boxes_content(pictures, "Open Images: people")
     write_annotations({options.out / "train.json": content})
-    crowds = sum(annotation["iscrowd"] for annotation in annotations)
-    print(f"{len(images)} pictures, {len(annotations) - crowds} people, {crowds} crowds")
+    crowds = sum(int(picture.crowds.sum()) for picture in pictures)
+    seen_people = len(content["annotations"]) - crowds
+    print(f"{len(pictures)} pictures, {seen_people} people, {crowds} crowds")
 
 
 if __name__ == "__main__":

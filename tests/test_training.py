@@ -439,18 +439,8 @@ def test_the_packaged_model_s_legs_are_those_that_it_was_trained_in():
     """The table in docs/en/packaged-model.md, and the commands that stood there."""
     legs = load_stages("hrnet_w32_small_coco17", ["data.root=DATA"])
     configs = [leg.training for leg in legs]
-    assert [c.steps for c in configs] == [
-        2700,
-        1650,
-        4250,
-        4200,
-        3200,
-        2900,
-        3600,
-        10_500,
-        10_200,
-        12_000,
-    ]
+    steps = [2700, 1650, 4250, 4200, 3200, 2900, 3600, 10_500, 10_200, 12_000]
+    assert [c.steps for c in configs] == steps
     assert [1e4 * c.learning_rate for c in configs] == pytest.approx(
         [20, 15, 15, 15, 15, 12, 12, 15, 12, 12]
     )

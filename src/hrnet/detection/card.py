@@ -36,17 +36,27 @@ class SecondLook(BaseModel):
     height: float
     constant: float
 
-    def probability(self, scores: Shares, joints: Shares, heights: Shares) -> Float:
-        """(P,) of the boxes' scores (P,), the joints' probabilities (P, K), and the boxes' heights
-        (P,) as shares of their picture's longer side."""
+    def probability(
+        self, scores: Shares, joints: Shares, boxes: Float, longer: int | NDArray[np.int64]
+    ) -> Float:
+        """(P,), see `signs_of_somebody`."""
         weights = np.array([self.box, self.joints, self.height, self.constant])
-        logit = signs_of_somebody(scores, joints, heights) @ weights
+        logit = signs_of_somebody(scores, joints, boxes, longer) @ weights
         return np.asarray(1 / (1 + np.exp(-logit)))
 
 
-def signs_of_somebody(scores: Shares, joints: Shares, heights: Shares) -> Float:
-    """(P, 4) what `SecondLook` weighs, see there; the last is always 1."""
-    height = np.log(heights.astype(np.float64).clip(LEAST_HEIGHT, 1))
+def signs_of_somebody(
+    scores: Shares, joints: Shares, boxes: Float, longer: int | NDArray[np.int64]
+) -> Float:
+    """(P, 4) what `SecondLook` weighs, see there; the last is always 1.
+
+    Args:
+        scores: (P,) the boxes'.
+        joints: (P, K) the joints' probabilities.
+        boxes: (P, >= 4) x1, y1, x2, y2 in pixels.
+        longer: side of the picture in pixels; (P,) where there are several pictures.
+    """
+    height = np.log(((boxes[:, 3] - boxes[:, 1]) / longer).clip(LEAST_HEIGHT, 1))
     return np.column_stack(
         [_logit(scores), _logit(joints.mean(axis=1)), height, np.ones(len(scores))]
     )

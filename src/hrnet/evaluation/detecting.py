@@ -77,10 +77,10 @@ def box_figures(
     hits: list[NDArray[np.bool_]] = []
     false = 0
     for number, boxes in found.items():
-        hit, right = _matched(people[number], boxes)
+        hit, right = matched(people[number], boxes)
         heights.append(people[number][:, 3] - people[number][:, 1])
         hits.append(hit)
-        false += int((~right & ~_lies_on(boxes, passed[number])).sum())
+        false += int((~right & ~lies_on(boxes, passed[number])).sum())
     height, hit = np.concatenate(heights), np.concatenate(hits)
     figures["recall"] = float(hit.mean()) if len(hit) else np.nan
     for name, (low, high) in SIZES.items():
@@ -99,7 +99,7 @@ def without_ignored(
     nobody = np.empty((0, 4))
     return {
         number: boxes[
-            _matched(people[number], boxes)[1] | ~_lies_on(boxes, ignored.get(number, nobody))
+            matched(people[number], boxes)[1] | ~lies_on(boxes, ignored.get(number, nobody))
         ]
         for number, boxes in found.items()
     }
@@ -121,14 +121,14 @@ def _truth(
     return people, passed
 
 
-def _lies_on(boxes: Float, others: Float) -> NDArray[np.bool_]:
+def lies_on(boxes: Float, others: Float) -> NDArray[np.bool_]:
     """(P,) whether at least half of a box lies on one of others."""
     return np.asarray(
         (shared_areas(boxes, others) >= FOUND * box_areas(boxes)[:, None]).any(axis=1)
     )
 
 
-def _matched(people: Float, boxes: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def matched(people: Float, boxes: Float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which people have a box, and which boxes are somebody's: one each, the likest pair first."""
     likeness = intersections_over_unions(people, boxes)
     own, right = np.zeros(len(people), bool), np.zeros(len(boxes), bool)

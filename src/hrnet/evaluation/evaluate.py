@@ -178,11 +178,11 @@ def _looked_at_again(
     found = predict_boxes(estimator, candidates, pictures, orient=orient)
     assert found.probability is not None
     boxes = np.concatenate(list(candidates.values()))
+    counts = [len(own) for own in candidates.values()]
     longer = [max(size_and_orientation(pictures[number])[0]) for number in candidates]
-    heights = (boxes[:, 3] - boxes[:, 1]) / np.repeat(longer, [len(b) for b in candidates.values()])
-    sure = look.probability(boxes[:, 4], found.probability, heights)
+    sure = look.probability(boxes[:, 4], found.probability, boxes, np.repeat(longer, counts))
     again = dict(detected)
-    parts = np.split(sure, np.cumsum([len(own) for own in candidates.values()])[:-1])
+    parts = np.split(sure, np.cumsum(counts)[:-1])
     for (number, own), scores in zip(candidates.items(), parts, strict=True):
         kept = scores > look.threshold
         again[number] = np.column_stack([own[:, :4], scores])[kept]

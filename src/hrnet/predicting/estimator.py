@@ -458,8 +458,9 @@ class PoseEstimator:
         if seen.detector is not None:
             look = self.second_look(seen.detector)
             if look is not None and poses.probability is not None:
-                heights = (seen.boxes[:, 3] - seen.boxes[:, 1]) / max(seen.size)
-                sure = look.probability(poses.box_scores, poses.probability, heights)
+                sure = look.probability(
+                    poses.box_scores, poses.probability, seen.boxes, max(seen.size)
+                )
                 poses = replace(poses, box_scores=sure.astype(np.float32))
             # Who was found twice is one.
             sigmas = sigmas_of(self.card.skeleton)

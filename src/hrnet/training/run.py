@@ -101,7 +101,8 @@ def train(
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
     task.build()
-    start = {name: tensor.clone() for name, tensor in task.network.state_dict().items()}
+    share = recipe.training.start_share
+    start = {n: tensor.clone() for n, tensor in task.network.state_dict().items()} if share else {}
     trainer, steps, done = _trainer(recipe, out, task, resume, device, devices, nodes)
     if trainer.is_global_zero:
         record = _record(recipe, task, steps, trainer)
@@ -111,7 +112,7 @@ def train(
     measured = _take_result(trainer, recipe, task, last_checkpoint(out), done >= steps)
     weights, evaluations = out / f"{recipe.model.name}.safetensors", {}
     if trainer.is_global_zero:
-        if share := recipe.training.start_share:
+        if share:
             _mix(task.network, start, share)
         task.save(weights)
         evaluations = task.evaluate(weights, device)

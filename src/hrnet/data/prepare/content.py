@@ -1,8 +1,10 @@
 """From people to an annotation file, for data sets that come in other formats."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hrnet.data.people import People
 from hrnet.images import size_and_orientation
@@ -54,4 +56,46 @@ def coco_content(
         "images": list(images.values()),
         "annotations": annotations,
         "categories": [skeleton.to_category()],
+    }
+
+
+class LabelledBoxes(NamedTuple):
+    """A picture with the boxes of its people, and no joints.
+
+    Attributes:
+        name: what it is to be called in the file.
+        size: width and height in pixels.
+        boxes: (P, 4) edges x1, y1, x2, y2 in pixels.
+        crowds: (P,) which of them count neither way.
+    """
+
+    name: str
+    size: tuple[int, int]
+    boxes: NDArray[np.float64]
+    crowds: NDArray[np.bool_]
+
+
+def boxes_content(pictures: Sequence[LabelledBoxes], description: str) -> dict[str, Any]:
+    """Pictures and their people's boxes as the content of an annotation file, to train a detector
+    on."""
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number, (name, (width, height), boxes, crowds) in enumerate(pictures, 1):
+        images.append({"id": number, "file_name": name, "width": width, "height": height})
+        for (x1, y1, x2, y2), is_crowd in zip(boxes.tolist(), crowds.tolist(), strict=True):
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": 1,
+                    "iscrowd": int(is_crowd),
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                }
+            )
+    return {
+        "info": {"description": description},
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "person"}],
     }

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
+
 from hrnet.data.annotations import link_pictures, write_annotations
 from hrnet.data.people import CROWD
+from hrnet.data.prepare.content import LabelledBoxes, boxes_content
 from hrnet.data.xml import read_xml
 from hrnet.errors import DataError
 from hrnet.images import size_and_orientation
@@ -37,18 +40,17 @@ def prepare_voc(source: str | Path, out: str | Path) -> dict[Path, dict[str, Any
         raise DataError(
             f"{source} holds no Annotations/*.xml; give the folder of a year, as VOCdevkit/VOC2012"
         )
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for number, file in enumerate(files, 1):
+    pictures = []
+    for file in files:
         root = read_xml(file)
         try:
             name = str(root.findtext("filename", ""))
             labelled = tuple(int(_text(root, f"size/{side}")) for side in ("width", "height"))
-            boxes = [
-                (_edges(element), element.findtext("difficult", "0").strip() == "1")
-                for element in root.iter("object")
-                if _text(element, "name").strip() == PERSON
-            ]
+            people = [e for e in root.iter("object") if _text(e, "name").strip() == PERSON]
+            boxes = np.array([_edges(e) for e in people]).reshape(-1, 4)
+            difficult = np.array(
+                [e.findtext("difficult", "0").strip() == "1" for e in people], np.bool_
+            )
         except MALFORMED as error:
             raise DataError(f"{file} is not in VOC's format ({error})") from None
         if not name or Path(name).name != name:
@@ -62,34 +64,16 @@ def prepare_voc(source: str | Path, out: str | Path) -> dict[Path, dict[str, Any
                 f"{picture} has {size[0]} x {size[1]} pixels, and {labelled[0]} x {labelled[1]} "
                 f"in {file}; its labels are of another picture"
             )
-        images.append({"id": number, "file_name": name, "width": size[0], "height": size[1]})
-        for (x1, y1, x2, y2), is_difficult in boxes:
-            width, height = x2 - x1 + 1, y2 - y1 + 1  # a box has the pixels of its edges
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": 1,
-                    "iscrowd": int(is_difficult),
-                    "bbox": [x1 - 1, y1 - 1, width, height],  # pixels count from 1
-                    "area": width * height,
-                }
-            )
-    if not annotations:
+        pictures.append(LabelledBoxes(name, size, boxes, difficult))
+    count = sum(len(picture.boxes) for picture in pictures)
+    if not count:
         raise DataError(f"none of the {len(files)} files in {source / 'Annotations'} has a person")
     prefix = link_pictures(out, {source / "JPEGImages": "JPEGImages"})[source / "JPEGImages"]
-    for image in images:
-        image["file_name"] = prefix + image["file_name"]
-    content = {
-        "info": {"description": "PASCAL VOC: people"},
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": 1, "name": PERSON}],
-    }
-    write_annotations({out / "train.json": content})
-    difficult = sum(annotation["iscrowd"] for annotation in annotations)
-    left_out = {CROWD: difficult} if difficult else {}
-    return {out / "train.json": {"people": len(annotations) - difficult, "left_out": left_out}}
+    pictures = [picture._replace(name=prefix + picture.name) for picture in pictures]
+    write_annotations({out / "train.json": boxes_content(pictures, "PASCAL VOC: people")})
+    crowds = sum(int(picture.crowds.sum()) for picture in pictures)
+    left_out = {CROWD: crowds} if crowds else {}
+    return {out / "train.json": {"people": count - crowds, "left_out": left_out}}
 
 
 def _text(element: ElementTree.Element, path: str) -> str:
@@ -100,8 +84,9 @@ def _text(element: ElementTree.Element, path: str) -> str:
 
 
 def _edges(element: ElementTree.Element) -> tuple[float, float, float, float]:
-    """x1, y1, x2, y2 in pixels counted from 1; some have fractions."""
+    """x1, y1, x2, y2 in pixels; the file's count from 1, a box has those of its edges, and some
+    have fractions."""
     x1, y1, x2, y2 = (
         float(_text(element, f"bndbox/{edge}")) for edge in ("xmin", "ymin", "xmax", "ymax")
     )
-    return x1, y1, x2, y2
+    return x1 - 1, y1 - 1, x2, y2
