@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hrnet.errors import DataError
-from hrnet.evaluation.detecting import box_figures, read_ignored, without_ignored
+from hrnet.evaluation.detecting import are_judged, box_figures, read_ignored
 
 
 def person(image, x, y, width, height, **more):
@@ -33,7 +33,7 @@ def test_recall_by_size_and_false_boxes():
         2: boxes([110, 110, 150, 150, 0.9], [300, 0, 320, 40, 0.9], [300, 100, 320, 140, 0.9]),
     }
     ignored = {2: np.array([[290.0, 0, 330, 40]])}
-    figures = box_figures(PEOPLE, found, ignored)
+    figures = box_figures(PEOPLE, found, ignored, 0)
     assert figures["recall"] == pytest.approx(1 / 3)
     assert figures["recall, over 96"] == 1
     assert figures["recall, 32 to 64"] == 0
@@ -52,9 +52,20 @@ def test_poses_are_not_looked_for_on_people_who_are_ignored():
         )
     }
     ignored = {2: np.array([[290.0, 0, 330, 40], [0, 0, 25, 45]])}
-    left = without_ignored(PEOPLE, found, ignored)
-    np.testing.assert_array_equal(left[2], found[2][[0, 1, 3]])
-    assert len(without_ignored([], found, {})[2]) == 4
+    assert are_judged(PEOPLE, found, ignored)[2].tolist() == [True, True, False, True]
+    assert are_judged([], found, {})[2].all()
+
+
+def test_boxes_below_the_threshold_count_for_ap_alone():
+    found = {
+        1: boxes([0, 0, 50, 100, 0.9], [60, 0, 110, 50, 0.3], [200, 0, 240, 40, 0.2]),
+        2: boxes([0, 0, 20, 40, 0.5]),
+    }
+    figures = box_figures(PEOPLE, found, {}, 0.5)
+    assert figures["box AP"] == 1
+    assert figures["recall"] == pytest.approx(1 / 3)  # the score is to be above it
+    assert figures["false boxes"] == 0
+    assert box_figures(PEOPLE, found, {}, 0.1)["false boxes"] == 1 / 2
 
 
 def test_everybody_found_and_nobody():
@@ -62,10 +73,10 @@ def test_everybody_found_and_nobody():
         1: boxes([0, 0, 50, 100, 0.9], [60, 0, 110, 50, 0.5]),
         2: boxes([0, 0, 20, 40, 0.9]),
     }
-    figures = box_figures(PEOPLE, everybody, {})
+    figures = box_figures(PEOPLE, everybody, {}, 0)
     assert figures["box AP"] == figures["box AR"] == figures["recall"] == 1
     assert figures["false boxes"] == 0
-    nobody = box_figures(PEOPLE, {1: boxes(), 2: boxes()}, {})
+    nobody = box_figures(PEOPLE, {1: boxes(), 2: boxes()}, {}, 0)
     assert nobody["box AP"] == nobody["recall"] == nobody["false boxes"] == 0
 
 
@@ -73,7 +84,7 @@ def test_the_likest_pairs_come_first():
     """A box that is on two people is the one's whom it fits better; the other has the next."""
     people = [person(1, 0, 0, 40, 100), person(1, 10, 0, 40, 100)]
     found = {1: boxes([10, 0, 50, 100, 0.2], [6, 0, 46, 100, 0.9])}
-    assert box_figures(people, found, {})["recall"] == 1
+    assert box_figures(people, found, {}, 0)["recall"] == 1
 
 
 def test_a_file_of_ignored_people_that_is_none(tmp_path):

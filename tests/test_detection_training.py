@@ -289,7 +289,9 @@ def test_four_pictures_are_learnt_by_heart(learnt, tmp_path):
     assert detector.name == "small"
     detector.threshold = 0.15  # scores are overlaps, which are learnt later
     pictures = {p["id"]: images / p["file_name"] for p in content["images"]}
-    figures = box_figures(content["annotations"], detect(detector, pictures), {})
+    figures = box_figures(
+        content["annotations"], detect(detector, pictures), {}, detector.threshold
+    )
     assert figures["recall"] == 1
     assert figures["box AP50"] > 0.95
     assert figures["box AP"] > 0.5

@@ -1,9 +1,9 @@
 """Models by name, by file and by published file name; `hrnet models` and `hrnet convert`."""
 
-import hashlib
 import json
 import random
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import hrnet
 from hrnet import ConfigError, HRNetError, WeightsError
 from hrnet.cli import app
-from hrnet.detection.find import detector_file
+from hrnet.detection.find import detector_file, list_detectors
 from hrnet.tables import merged, read_table, validate
 from hrnet.zoo import find_model, find_weights
 from hrnet.zoo.build import build_model, convert, cost, save_model
@@ -22,7 +22,7 @@ from hrnet.zoo.card import BackboneCard, ModelCard, NetworkCard, read_card
 
 OFFICIAL = "hrnet_w32_coco_256x192_official"
 FETCHED = "hrnet_w32_coco_256x192"
-PACKAGED = files("hrnet.zoo") / "packaged" / "hrnet_w32_small_coco17.safetensors"
+PACKAGED = Path(str(files("hrnet.zoo"))) / "packaged" / "hrnet_w32_small_coco17.safetensors"
 
 
 @pytest.fixture(autouse=True)
@@ -215,7 +215,9 @@ def test_list_filters(home):
 
     assert names("*w48_coco_384*", "--codec", "udp") == ["hrnet_w48_coco_384x288_udp"]
     assert all("mpii" in name for name in names("--skeleton", "mpii16"))
-    assert names() == hrnet.list_models()
+    assert names() == hrnet.list_models() + list_detectors()[1:]  # not "whole", which is no file
+    assert names("yolox_?") == ["yolox_s", "yolox_m", "yolox_l", "yolox_x"]
+    assert names("*w32_small*") == ["hrnet_w32_small_coco17", "hrnet_w32_small_person"]
     for arguments, message in (
         (["nothing*"], "no model matches"),
         (["--codec", "darc"], "did you mean dark"),
@@ -226,14 +228,29 @@ def test_list_filters(home):
         assert message in str(result.exception)
 
 
-def test_download_says_where_the_file_is():
-    result = CliRunner().invoke(app, ["models", "download", "hrnet_w32_small_coco17"])
+@pytest.mark.parametrize("name", ["yolox_nano", "yolox_s"])
+def test_show_says_where_a_detector_comes_from(home, name):
+    result = CliRunner().invoke(app, ["models", "show", name])
     assert result.exit_code == 0, result.output
-    name, file = result.output.split()
-    assert name == "hrnet_w32_small_coco17"
-    with open(file, "rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    assert digest == hashlib.sha256(PACKAGED.read_bytes()).hexdigest()
+    page = "github.com/Megvii-BaseDetection/YOLOX/releases"
+    here = f"no; would be {home / name}.onnx"
+    for part in (page, here, "Apache-2.0", f"hrnet predict PICTURE --detector {name}"):
+        assert part in result.output, part
+
+
+def test_download_says_where_the_file_is():
+    result = CliRunner().invoke(app, ["models", "download", "hrnet_w32_small*"])
+    assert result.exit_code == 0, result.output
+    lines = dict(line.split() for line in result.output.splitlines())
+    assert list(lines) == ["hrnet_w32_small_coco17", "hrnet_w32_small_person"]
+    for name, file in lines.items():
+        assert Path(file) == PACKAGED.with_stem(name)
+
+
+def test_download_of_a_detector_to_fetch_by_hand_says_from_where(home):
+    result = CliRunner().invoke(app, ["models", "download", "yolox_s"])
+    assert isinstance(result.exception, WeightsError)
+    assert f"save it as {home / 'yolox_s.onnx'}" in str(result.exception)
 
 
 def test_weights_of_another_network_are_refused_by_name(official_file):

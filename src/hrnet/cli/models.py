@@ -1,5 +1,6 @@
 """`hrnet models`: what there is, what each one is, and its weights onto this machine."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,9 +20,10 @@ def list_(
     skeleton: Annotated[str | None, typer.Option(help="Only of this skeleton.")] = None,
     codec: Annotated[str | None, typer.Option(help="Only plain, dark or udp.")] = None,
 ) -> None:
-    """List the models by name."""
+    """List the models by name, and after them what finds people for them."""
     from rich.table import Table
 
+    from hrnet.detection.find import detector_sources
     from hrnet.errors import ConfigError
     from hrnet.skeletons import load_skeleton
     from hrnet.tables import nearest_names
@@ -36,29 +38,45 @@ def list_(
     cards = [
         c for c in cards if skeleton in (None, c.skeleton.name) and codec in (None, c.codec.kind)
     ]
-    if not cards:
+    detectors = [
+        source
+        for name, source in detector_sources().items()
+        if fnmatchcase(name, pattern) and skeleton is None and codec is None
+    ]
+    if not cards and not detectors:
         raise ConfigError(f"no model matches {pattern}; see hrnet models list")
     screen = console()
     if not screen.is_terminal:
         for card in cards:
             typer.echo(f"{card.name}\t{card.skeleton.name}\t{card.description}")
+        for source in detectors:
+            typer.echo(f"{source.name}\tdetector\t{source.description}")
         return
     table = Table(box=None, pad_edge=False)
     for column in ("name", "published", "weights"):
         table.add_column(column, no_wrap=True)
     for card in cards:
         table.add_row(card.name, _headline(card), _where(card.weights))
+    for source in detectors:
+        table.add_row(source.name, "detector", _where(source))
     screen.print(table)
 
 
 @models.command()
-def show(name: Annotated[str, typer.Argument(help="A model's name, or a weights file.")]) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="A model's or detector's name, or a weights file.")],
+) -> None:
     """Say all there is to know about a model."""
 
+    from hrnet.detection.find import detector_sources
     from hrnet.zoo import find_model
     from hrnet.zoo.build import cost
-    from hrnet.zoo.sources import cache_place
 
+    detector = detector_sources().get(name)
+    if detector is not None:
+        _say(name, {"what": detector.description, **_whereabouts(detector)})
+        console().print(f"  use              hrnet predict PICTURE --detector {name}")
+        return
     card = find_model(name).card
     parameters, multiply_adds = cost(card.network, len(card.skeleton), card.input_size)
     width, height = card.input_size
@@ -80,20 +98,10 @@ def show(name: Annotated[str, typer.Argument(help="A model's name, or a weights 
         "trained on": card.trained_on,
         "by": card.source,
         "licence": card.licence,
+        **({} if card.weights is None else _whereabouts(card.weights)),
     }
-    weights = card.weights
-    if weights is not None:
-        rows["weights"] = weights.url or weights.page or f"{weights.file}, in the package"
-        if weights.sha256 is not None:
-            rows["sha256"] = weights.sha256 + ("" if len(weights.sha256) == 64 else "...")
-        if not weights.packaged:
-            file = cache_place(weights)
-            rows["on this machine"] = str(file) if file.is_file() else f"no; would be {file}"
+    _say(card.name, rows)
     screen = console()
-    screen.print(card.name)
-    for title, text in rows.items():
-        if text:
-            screen.print(f"  {title:<16} {text}")
     if card.figures:
         screen.print("  figures")
         for f in card.figures:
@@ -103,19 +111,24 @@ def show(name: Annotated[str, typer.Argument(help="A model's name, or a weights 
 
 @models.command()
 def download(
-    names: Annotated[list[str], typer.Argument(help="Models' names, or glob patterns.")],
+    names: Annotated[
+        list[str], typer.Argument(help="Names of models and detectors, or glob patterns.")
+    ],
 ) -> None:
     """Fetch models' weights, to be used later without a network."""
 
+    from hrnet.detection.find import detector_sources
     from hrnet.zoo import find_model, list_models
     from hrnet.zoo.sources import fetch_weights
 
     screen = console()
-    for name in names:
-        for match in list_models(name) or [name]:
-            weights = find_model(match).card.weights
+    detectors = detector_sources()
+    for pattern in names:
+        matches = [*list_models(pattern), *(n for n in detectors if fnmatchcase(n, pattern))]
+        for name in matches or [pattern]:
+            weights = detectors.get(name) or find_model(name).card.weights
             assert weights is not None  # every card of a name has weights
-            screen.print(f"{match}  {fetch_weights(weights)}")
+            screen.print(f"{name}  {fetch_weights(weights)}")
 
 
 @models.command()
@@ -130,6 +143,27 @@ def push(
 
     url = run(file, name, private=private)
     console().print(url)
+
+
+def _say(name: str, rows: dict[str, str]) -> None:
+    screen = console()
+    screen.print(name)
+    for title, text in rows.items():
+        if text:
+            screen.print(f"  {title:<16} {text}")
+
+
+def _whereabouts(weights: "WeightsCard") -> dict[str, str]:
+    """Rows that say where weights come from, and whether they are here."""
+    from hrnet.zoo.sources import cache_place
+
+    rows = {"weights": weights.url or weights.page or f"{weights.file}, in the package"}
+    if weights.sha256 is not None:
+        rows["sha256"] = weights.sha256 + ("" if len(weights.sha256) == 64 else "...")
+    if not weights.packaged:
+        file = cache_place(weights)
+        rows["on this machine"] = str(file) if file.is_file() else f"no; would be {file}"
+    return rows
 
 
 def _headline(card: "ModelCard") -> str:

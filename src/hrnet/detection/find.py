@@ -26,14 +26,17 @@ PACKAGED = "hrnet_w32_small_person"
 VARIABLE = "HRNET_DETECTOR"  # of the environment: what AUTO is instead of PACKAGED
 
 
-class _Card(WeightsCard):
+class DetectorSource(WeightsCard):
+    """A detector with a name, and where it comes from."""
+
     name: str
+    description: str
 
 
 def list_detectors() -> list[str]:
     """Names of what finds people in pictures: "whole", each picture being one person, and the
     detectors that there are cards for."""
-    return [WHOLE, *_cards()]
+    return [WHOLE, *detector_sources()]
 
 
 def auto_detector(skeleton: Skeleton) -> str:
@@ -63,7 +66,7 @@ def find_detector(name: str | Path, execution: Execution | None = None) -> Detec
     execution = Execution() if execution is None else execution
     if file.suffix == ".safetensors":
         return load_detector(file, execution)
-    if str(name) in _cards():
+    if str(name) in detector_sources():
         return Yolox(OnnxSession(file), file, str(name))
     # Files run on the processor, whatever the pose model does.
     execution = replace(
@@ -81,7 +84,7 @@ def find_detector(name: str | Path, execution: Execution | None = None) -> Detec
 def detector_file(name: str | Path) -> Path:
     """The file that a detector's name stands for, fetched where need be; see `find_detector`."""
     name = PACKAGED if str(name) == AUTO else str(name)
-    card = _cards().get(name)
+    card = detector_sources().get(name)
     # A path is taken as such, and a URL's file is fetched into the cache.
     ends = ".safetensors", *EXPORTED
     file = fetch_weights(card) if card is not None else named_file(name, ends)
@@ -95,7 +98,8 @@ def detector_file(name: str | Path) -> Path:
 
 
 @cache
-def _cards() -> dict[str, _Card]:
+def detector_sources() -> dict[str, DetectorSource]:
+    """The detectors that there are cards for, by name."""
     table = read_table(files(__package__) / "detectors.toml")
-    cards = [validate(_Card, entry, "detectors.toml") for entry in table["detectors"]]
+    cards = [validate(DetectorSource, entry, "detectors.toml") for entry in table["detectors"]]
     return {card.name: card for card in cards}

@@ -22,6 +22,7 @@ Float = NDArray[np.float64]
 Boxes = Mapping[int, Float]  # by picture's id: (P, >= 4) x1, y1, x2, y2 in pixels
 
 FOUND = 0.5  # intersection over union
+RANKED = 0.05  # score down to which boxes count for AP, which ranks them all
 # Heights of people in pixels.
 SIZES = {"32 to 64": (32, 64), "64 to 96": (64, 96), "over 96": (96, np.inf)}
 
@@ -54,14 +55,14 @@ def read_ignored(file: str | Path) -> dict[int, Float]:
 
 
 def box_figures(
-    annotations: list[dict[str, Any]], found: Boxes, ignored: Boxes
+    annotations: list[dict[str, Any]], found: Boxes, ignored: Boxes, threshold: float
 ) -> dict[str, float]:
     """Figures of boxes found in all pictures of a data set.
 
-    - box AP, AP50, AR: COCO's, by pycocotools.
+    - box AP, AP50, AR: COCO's, by pycocotools, of all boxes, by the order of their scores.
     - recall: of people, in all and by their height, the share with a box of their own at an
-      intersection over union of at least 0.5, the best pairs first.
-    - false boxes: that are nobody's, a picture.
+      intersection over union of at least 0.5, the best pairs first; of boxes above the threshold.
+    - false boxes: those above the threshold that are nobody's, a picture.
 
     A box is neither right nor wrong that is on one that is ignored, or on a crowd: at least half of
     it lies there.
@@ -70,13 +71,15 @@ def box_figures(
         annotations: a COCO file's, with `bbox`, `image_id` and perhaps `iscrowd`.
         found: of every picture, with scores in a fifth column.
         ignored: of pictures, people whom the file does not list.
+        threshold: of the score, from where somebody is said to be there.
     """
     people, passed = _truth(annotations, found, ignored)
     figures = _coco_figures(people, passed, found)
     heights: list[Float] = []
     hits: list[NDArray[np.bool_]] = []
     false = 0
-    for number, boxes in found.items():
+    for number, ranked in found.items():
+        boxes = ranked[ranked[:, 4] > threshold]
         hit, right = matched(people[number], boxes)
         heights.append(people[number][:, 3] - people[number][:, 1])
         hits.append(hit)
@@ -90,17 +93,16 @@ def box_figures(
     return figures
 
 
-def without_ignored(
+def are_judged(
     annotations: list[dict[str, Any]], found: Boxes, ignored: Boxes
-) -> dict[int, Float]:
-    """The boxes but for those that are nobody's who is listed and lie on one that is ignored, see
-    `box_figures`. Those in crowds stay: COCO's evaluation of poses has its own rule for them."""
+) -> dict[int, NDArray[np.bool_]]:
+    """Which boxes count, for poses: not those that are nobody's who is listed and lie on one that
+    is ignored, see `box_figures`. Those in crowds do: COCO's evaluation of poses has its own rule
+    for them."""
     people, _ = _truth(annotations, found, ignored)
     nobody = np.empty((0, 4))
     return {
-        number: boxes[
-            matched(people[number], boxes)[1] | ~lies_on(boxes, ignored.get(number, nobody))
-        ]
+        number: matched(people[number], boxes)[1] | ~lies_on(boxes, ignored.get(number, nobody))
         for number, boxes in found.items()
     }
 

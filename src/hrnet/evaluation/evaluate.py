@@ -14,11 +14,10 @@ from hrnet.data.annotations import hashable
 from hrnet.data.coco import WHOLEBODY_PARTS, Protocol, has_wholebody, pictures_and_categories
 from hrnet.data.people import Orient, People, in_words
 from hrnet.data.reading import read_people
-from hrnet.detection.card import SecondLook
 from hrnet.detection.detector import Detector
 from hrnet.errors import DataError
 from hrnet.evaluation.calibrating import judge, measured_reliability
-from hrnet.evaluation.detecting import box_figures, detect, read_ignored, without_ignored
+from hrnet.evaluation.detecting import RANKED, are_judged, box_figures, detect, read_ignored
 from hrnet.evaluation.distances import box_lengths, epe, nme
 from hrnet.evaluation.figures import JointFigures
 from hrnet.evaluation.oks import crowdpose_ap, oks_ap, oks_ap_by_joint, wholebody_ap
@@ -120,21 +119,10 @@ def evaluate(
 
     if detector is not None:
         pictures, _ = pictures_and_categories(file, images)
-        look = estimator.second_look(detector)
-        if look is not None:
-            detector.threshold = look.candidates
-        detected = detect(detector, pictures, orient=orient)
-        if look is not None:
-            detected = _looked_at_again(estimator, look, detected, pictures, orient)
+        predictions, of_boxes = _predict_found(
+            estimator, detector, file, pictures, ignore, orient, progress
+        )
         source = detector.name
-        annotations = read_json(Path(file), "annotation file")["annotations"]
-        ignored = {} if ignore is None else read_ignored(ignore)
-        of_boxes = box_figures(annotations, detected, ignored)
-        judged = without_ignored(annotations, detected, ignored)
-        with_people = {number: own for number, own in judged.items() if len(own)}
-        if not with_people:
-            raise DataError(f"{source} finds nobody in the {len(pictures)} pictures of {file}")
-        predictions = predict_boxes(estimator, with_people, pictures, progress, orient=orient)
     elif str(boxes) == "gt":
         predictions = predict_people(estimator, people, progress)
     else:
@@ -163,30 +151,50 @@ def evaluate(
     return replace(evaluation, figures={**evaluation.figures, **of_boxes})
 
 
-def _looked_at_again(
+def _predict_found(
     estimator: PoseEstimator,
-    look: SecondLook,
-    detected: dict[int, NDArray[np.float64]],
+    detector: Detector,
+    file: str | Path,
     pictures: Mapping[int, Path],
+    ignore: str | Path | None,
     orient: Orient,
-) -> dict[int, NDArray[np.float64]]:
-    """The boxes that are somebody's when the joints found there count as well, as `PoseEstimator`
-    does with a detector of its own."""
-    candidates = {number: own for number, own in detected.items() if len(own)}
-    if not candidates:
-        return detected
-    found = predict_boxes(estimator, candidates, pictures, orient=orient)
-    assert found.probability is not None
-    boxes = np.concatenate(list(candidates.values()))
-    counts = [len(own) for own in candidates.values()]
-    longer = [max(size_and_orientation(pictures[number])[0]) for number in candidates]
-    sure = look.probability(boxes[:, 4], found.probability, boxes, np.repeat(longer, counts))
-    again = dict(detected)
-    parts = np.split(sure, np.cumsum(counts)[:-1])
-    for (number, own), scores in zip(candidates.items(), parts, strict=True):
-        kept = scores > look.threshold
-        again[number] = np.column_stack([own[:, :4], scores])[kept]
-    return again
+    progress: Progress,
+) -> tuple[Predictions, dict[str, float]]:
+    """Predictions for the boxes of a detector, but for those of people who are ignored, and the
+    boxes' figures.
+
+    Boxes are among them that are far below the threshold: AP ranks these too, as published figures
+    do.
+    """
+    look, threshold = estimator.second_look(detector), detector.threshold
+    if look is None:
+        detector.threshold = min(threshold, RANKED)
+    else:
+        detector.threshold, threshold = look.candidates, look.threshold
+    found = detect(detector, pictures, orient=orient)
+    with_people = {number: boxes for number, boxes in found.items() if len(boxes)}
+    nobody = DataError(f"{detector.name} finds nobody in the {len(pictures)} pictures of {file}")
+    if not with_people:
+        raise nobody
+    predictions = predict_boxes(estimator, with_people, pictures, progress, orient=orient)
+    boxes = np.concatenate(list(with_people.values()))
+    if look is not None:
+        assert predictions.probability is not None
+        counts = [len(own) for own in with_people.values()]
+        longer = [max(size_and_orientation(pictures[number])[0]) for number in with_people]
+        joints = predictions.probability
+        boxes[:, 4] = look.probability(boxes[:, 4], joints, boxes, np.repeat(longer, counts))
+        predictions = replace(predictions, scores=boxes[:, 4] * joints.mean(axis=1))
+        parts = np.split(boxes, np.cumsum(counts)[:-1])
+        found |= dict(zip(with_people, parts, strict=True))
+    annotations = read_json(Path(file), "annotation file")["annotations"]
+    ignored = {} if ignore is None else read_ignored(ignore)
+    figures = box_figures(annotations, found, ignored, threshold)
+    judged = np.concatenate(list(are_judged(annotations, found, ignored).values()))
+    if not judged.any():
+        raise nobody
+    predictions = replace(predictions, accepted=boxes[:, 4] > threshold)
+    return predictions.select(judged), figures
 
 
 def evaluate_predictions(

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,6 +46,8 @@ class Predictions:
             padding included; None where a file does not say.
         boxes: (D, 4) float64 x1, y1, x2, y2 without padding; None where a file does not say.
         annotation_ids: (D,) int64 of whom the box is; None for detected boxes.
+        accepted: (D,) whether the detector's score says that somebody is there; None where all
+            count as people. AP ranks the others too, and nothing else counts them.
         passed_over: how many rows of the boxes file do not count, by reason.
         probability: (D, K) float64 of the joints; None where the model is not calibrated.
         evidence: (D, K, 4) what probabilities are made from, see `hrnet.calibration`; None of
@@ -58,12 +60,20 @@ class Predictions:
     regions: NDArray[np.float64] | None = None
     boxes: NDArray[np.float64] | None = None
     annotation_ids: NDArray[np.int64] | None = None
+    accepted: NDArray[np.bool_] | None = None
     passed_over: Counter[str] = field(default_factory=Counter)
     probability: NDArray[np.float64] | None = None
     evidence: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.image_ids)
+
+    def select(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "Predictions":
+        """Those alone, by their numbers or by a mask (D,)."""
+        of_each: dict[str, Any] = {
+            name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)
+        }
+        return replace(self, **of_each)
 
     def to_coco(self, *, boxes: bool = False) -> list[dict[str, Any]]:
         """Rows of a COCO results file. As the official code's they have `center` and `scale` of the
@@ -271,8 +281,8 @@ def match(people: People, predictions: Predictions, skeleton: Skeleton) -> NDArr
 
     By annotation id where predictions have one and it is one person's (an annotation of
     COCO-WholeBody may be two hands) and one prediction's; else, picture by picture, the likest pair
-    first, however unlike. So somebody has NOBODY only in a picture with fewer predictions than
-    people.
+    first, however unlike, of those that are accepted. So somebody has NOBODY only in a picture with
+    fewer of them than people.
     """
     matched = np.full(len(people), NOBODY)
     ids = predictions.annotation_ids
@@ -280,9 +290,10 @@ def match(people: People, predictions: Predictions, skeleton: Skeleton) -> NDArr
         by_id = {int(a): i for i, a in enumerate(ids)}
         return np.array([by_id.get(int(a), NOBODY) for a in people.annotation_ids], dtype=np.int64)
     sigmas = sigmas_of(skeleton)
+    accepted = True if predictions.accepted is None else predictions.accepted
     for image in np.unique(people.image_ids):
         rows = np.flatnonzero(people.image_ids == image)
-        columns = np.flatnonzero(predictions.image_ids == image)
+        columns = np.flatnonzero(accepted & (predictions.image_ids == image))
         likeness = _likeness(people, rows, predictions.keypoints[columns], sigmas)
         for i, j in likest_pairs(likeness, 0):
             matched[rows[i]] = columns[j]

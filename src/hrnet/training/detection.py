@@ -213,7 +213,7 @@ class DetectionTraining(pl.LightningModule):
             for n, boxes in labelled.items()
             for x1, y1, x2, y2 in boxes[:, :4].tolist()
         ]
-        figures = box_figures(annotations, found, ignored)
+        figures = box_figures(annotations, found, ignored, threshold=0)
         self.log("box_ap50", 100 * figures["box AP50"], sync_dist=True)
         self.log("box_ap", 100 * figures["box AP"], sync_dist=True)
 
