@@ -6,6 +6,7 @@
 A table goes between marks in the page.
 """
 
+from functools import cache
 from pathlib import Path
 
 from pages import between_marks, write_pages
@@ -43,9 +44,15 @@ def header(columns: str) -> str:
     return f"| {columns} |\n|{'---|' * (columns.count('|') + 1)}"
 
 
+@cache  # the tables of both languages have it
+def cost_of(name: str) -> tuple[int, int]:
+    card = find_model(name).card
+    return cost(card.network, len(card.skeleton), card.input_size)
+
+
 def model_row(card: ModelCard, words: dict[str, str]) -> str:
     width, height = card.input_size
-    parameters, multiply_adds = cost(card.network, len(card.skeleton), card.input_size)
+    parameters, multiply_adds = cost_of(card.name)
     figure = card.figures[0] if card.figures else None
     weights = card.weights
     assert weights is not None

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from hrnet.errors import ConfigError
-from hrnet.predicting.picture import Picture
+from hrnet.predicting.picture import Picture, PictureResult
 from hrnet.server.batching import Batcher
 from hrnet.server.limits import Refused
 from hrnet.server.requests import check_pixels
@@ -110,8 +110,14 @@ async def _serve_frames(
             newest.put_nowait((counts.frames, perf_counter(), message.get("bytes") or b""))
             counts.frames += 1
 
+    tracker, smoother = Tracker(), Smoother()
+
+    def follow(result: PictureResult, time: float) -> PictureResult:
+        assert result.poses is not None
+        poses = tracker(result.poses, time, result.pixels())
+        return replace(result, poses=smoother(poses, time) if options.smooth else poses)
+
     async def answer() -> None:
-        tracker, smoother = Tracker(), Smoother()
         while True:
             number, time, data = await newest.get()
             try:
@@ -121,12 +127,8 @@ async def _serve_frames(
             except Refused as refusal:
                 await socket.send_json({"error": refusal.error, "frame": number})
                 continue
-            assert result.poses is not None
-            image = await asyncio.to_thread(result.pixels)
-            poses = tracker(result.poses, time, image)
-            if options.smooth:
-                poses = smoother(poses, time)
-            result = replace(result, poses=poses)
+            # Decoding and tracking would keep other requests waiting.
+            result = await asyncio.to_thread(follow, result, time)
             about = batcher.estimator.about()
             content = result.answer(file="", path="", model=about)
             await socket.send_text(json.dumps({**content, "frame": number}, allow_nan=False))
