@@ -68,3 +68,22 @@ def test_hollow_joints_are_rings():
     assert drawn[60, 40].tolist() == [255, 255, 255]
     assert tuple(drawn[60, 300]) == coco.colours.right
     assert (drawn == coco.colours.left).all(axis=2).any()
+
+
+def test_limbs_to_hollow_joints_are_faint():
+    coco = load_skeleton("coco17")
+    keypoints = np.zeros((1, 17, 2), np.float32)
+    # Left shoulder, elbow and wrist, one line.
+    keypoints[0, [5, 7, 9]] = [[20, 60], [200, 60], [380, 60]]
+    scores = np.zeros((1, 17), np.float32)
+    scores[0, [5, 7, 9]] = 1
+    hollow = np.zeros((1, 17), bool)
+    hollow[0, 9] = True
+    drawn = draw_poses(picture(400, 120, 50), keypoints, scores, coco, hollow=hollow)
+    assert tuple(drawn[60, 110]) == coco.colours.left
+    mixed = 0.4 * np.array(coco.colours.left) + 0.6 * 50
+    np.testing.assert_allclose(drawn[60, 290], mixed, atol=1)
+    hollow[0, [5, 9]] = True, False
+    drawn = draw_poses(picture(400, 120, 50), keypoints, scores, coco, hollow=hollow)
+    np.testing.assert_allclose(drawn[60, 110], mixed, atol=1)
+    assert tuple(drawn[60, 290]) == coco.colours.left

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from hrnet.errors import ImageError
 from hrnet.skeletons import Skeleton
 
+FAINT = 0.4  # of a limb's colour is left where one of its ends is a ring
 SUBPIXEL_BITS = 4  # OpenCV draws at fixed-point coordinates with this many binary places
 
 # Of a contact sheet, in pixels: a cell's longer side, the line of text below it, the space between
@@ -34,23 +35,19 @@ def draw_poses(
         image: (H, W, 3) uint8 RGB.
         keypoints: (P, K, 2) x, y in pixels.
         scores: (P, K); joints below `threshold` are left out, with their limbs.
-        hollow: (P, K) joints to be drawn as rings, such as occluded ones; None for no one.
+        hollow: (P, K) joints to be drawn as rings, with faint limbs, such as occluded ones; None
+            for no one.
     """
+    shown = scores >= threshold
+    doubted = shown & (False if hollow is None else hollow)
     canvas = image.copy()
-    if hollow is None:
-        hollow = np.zeros(scores.shape, dtype=bool)
-    for points, visible, ring in zip(keypoints, scores >= threshold, hollow, strict=True):
-        if not visible.any():
-            continue
-        extent = np.ptp(points[visible], axis=0).max()
-        thickness = int(np.clip(round(extent / 70), 1, 12))
+    if doubted.any():
+        _draw_limbs(canvas, keypoints, shown, doubted, skeleton, faint=True)
+        canvas = np.asarray(cv2.addWeighted(canvas, FAINT, image, 1 - FAINT, 0), np.uint8)
+    _draw_limbs(canvas, keypoints, shown, doubted, skeleton, faint=False)
+    for points, visible, ring in zip(keypoints, shown, doubted, strict=True):
         places = _fixed_points(points)
-        for (a, b), colour in zip(skeleton.limb_indices, skeleton.limb_colours, strict=True):
-            if visible[a] and visible[b]:
-                cv2.line(
-                    canvas, places[a], places[b], colour, thickness, cv2.LINE_AA, SUBPIXEL_BITS
-                )
-        radius = (thickness + 1) << SUBPIXEL_BITS
+        radius = (_thickness(points[visible]) + 1) << SUBPIXEL_BITS
         for k in np.flatnonzero(visible):
             center, colour = places[k], skeleton.keypoint_colours[k]
             outline = radius + (1 << SUBPIXEL_BITS)
@@ -60,6 +57,31 @@ def draw_poses(
                 white = (255, 255, 255)
                 cv2.circle(canvas, center, radius // 2, white, -1, cv2.LINE_AA, SUBPIXEL_BITS)
     return canvas
+
+
+def _draw_limbs(
+    canvas: NDArray[np.uint8],
+    keypoints: NDArray[np.float32],
+    shown: NDArray[np.bool_],
+    doubted: NDArray[np.bool_],
+    skeleton: Skeleton,
+    *,
+    faint: bool,
+) -> None:
+    """Those between joints that are shown: with an end that is doubted, or without."""
+    for points, visible, rings in zip(keypoints, shown, doubted, strict=True):
+        places, thickness = _fixed_points(points), _thickness(points[visible])
+        for (a, b), colour in zip(skeleton.limb_indices, skeleton.limb_colours, strict=True):
+            if visible[a] and visible[b] and (rings[a] or rings[b]) == faint:
+                cv2.line(
+                    canvas, places[a], places[b], colour, thickness, cv2.LINE_AA, SUBPIXEL_BITS
+                )
+
+
+def _thickness(points: NDArray[np.float32]) -> int:
+    """Of the lines of somebody with such joints (J, 2), in pixels."""
+    extent = np.ptp(points, axis=0).max() if len(points) else 0
+    return int(np.clip(round(extent / 70), 1, 12))
 
 
 def contact_sheet(

@@ -296,7 +296,7 @@ class Poses:
     def draw(self, image: NDArray[np.uint8], *, threshold: float = 0.2) -> NDArray[np.uint8]:
         """A copy of the picture (H, W, 3) uint8 RGB with the joints whose probability, or where
         there is none whose score, is at least `threshold`, and the limbs between them. What is
-        less probable than not is a ring."""
+        less probable than not is a ring, and its limbs are faint."""
         if self.probability is None:
             return draw_poses(
                 image, self.keypoints, self.scores, self.skeleton, threshold=threshold

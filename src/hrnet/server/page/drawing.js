@@ -4,7 +4,8 @@
 const HUES = [255, 60, 150, 340, 205, 95, 305, 25]; // of OKLCH, neighbours far apart
 const DARK = "rgb(0 0 0 / 0.8)";
 const LIGHT = "rgb(255 255 255 / 0.95)";
-export const UNLIKELY = 0.5; // joints of a smaller probability are rings
+export const UNLIKELY = 0.5; // joints of a smaller probability are rings, their limbs faint
+const FAINT = 0.4;
 
 /** CSS colours of one of several people. */
 export function personColours(number) {
@@ -49,10 +50,12 @@ export function drawPeople(context, answer, { scale, threshold, selection = null
     if (drawn.length === 0) return;
     const places = joints.map((joint) => place(person, joint, scale));
     const width = lineWidth(drawn.map((joint) => places[joint]));
+    const isRing = (joint) => person.probability?.[joint] < UNLIKELY;
     const lines = limbs.filter((ends) => ends.every((end) => drawn.includes(end)));
     for (const outline of [true, false]) {
       for (const [a, b] of lines) {
         const side = sideOfLimb(sides[a], sides[b]);
+        context.globalAlpha = isRing(a) || isRing(b) ? FAINT : 1;
         context.strokeStyle = outline ? outlineOf(side) : colours[side];
         context.lineWidth = outline ? width + 2 : width;
         context.beginPath();
@@ -61,11 +64,12 @@ export function drawPeople(context, answer, { scale, threshold, selection = null
         context.stroke();
       }
     }
+    context.globalAlpha = 1;
     for (const joint of drawn) {
       const side = sides[joint];
       disc(context, places[joint], width + 2, outlineOf(side));
       disc(context, places[joint], width + 1, colours[side]);
-      if (person.probability?.[joint] < UNLIKELY) {
+      if (isRing(joint)) {
         disc(context, places[joint], width / 2, outlineOf(side));
       }
     }
