@@ -369,7 +369,7 @@ def test_the_packaged_detector_s_recipe_runs_by_one_command(four_pictures, tmp_p
     card = read_detector_card(tmp_path / "run" / f"{RECIPE}.safetensors")
     assert (card.name, card.input_size) == (RECIPE, 320)
     records = [json.loads(f.read_text()) for f in sorted(tmp_path.glob("run/stage_*/run.json"))]
-    assert [record["steps"] for record in records] == [2] * 5
+    assert [record["steps"] for record in records] == [2] * 6
     assert len(list(tmp_path.glob("run/stage_1/others/*.npz"))) == 1
 
 
