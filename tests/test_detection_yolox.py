@@ -15,6 +15,7 @@ from hrnet.detection.boxes import suppress
 from hrnet.detection.find import find_detector, list_detectors
 from hrnet.detection.yolox import Yolox
 from hrnet.errors import ConfigError, WeightsError
+from hrnet.evaluation.evaluate import evaluate
 from hrnet.images import read_image
 from hrnet.runtime.onnx_session import OnnxSession
 from real_data import real_data
@@ -191,6 +192,18 @@ def test_one_skeleton_each(nano, tmp_path):
     twice = np.zeros((200, 200, 3), np.uint8)
     estimator.detector = Twice()
     assert len(estimator(twice)) == 1
+
+
+def test_evaluating_leaves_the_detector_s_threshold_as_it_was(nano):
+    """AP ranks boxes far below it; recall and false boxes do not, the second time either."""
+    file = real_data("formats/coco/test_coco.json")
+    estimator = hrnet.PoseEstimator(detector=nano)
+    figures = [
+        evaluate(estimator, file, images=file.parent, detector=estimator.detector).figures
+        for _ in range(2)
+    ]
+    assert estimator.detector.threshold == 0.3
+    np.testing.assert_equal(*figures)
 
 
 class Twice:

@@ -166,12 +166,13 @@ def _predict_found(
     Boxes are among them that are far below the threshold: AP ranks these too, as published figures
     do.
     """
-    look, threshold = estimator.second_look(detector), detector.threshold
-    if look is None:
-        detector.threshold = min(threshold, RANKED)
-    else:
-        detector.threshold, threshold = look.candidates, look.threshold
-    found = detect(detector, pictures, orient=orient)
+    look, own = estimator.second_look(detector), detector.threshold
+    threshold = own if look is None else look.threshold
+    detector.threshold = min(own, RANKED) if look is None else look.candidates
+    try:
+        found = detect(detector, pictures, orient=orient)
+    finally:
+        detector.threshold = own
     with_people = {number: boxes for number, boxes in found.items() if len(boxes)}
     nobody = DataError(f"{detector.name} finds nobody in the {len(pictures)} pictures of {file}")
     if not with_people:
@@ -180,7 +181,7 @@ def _predict_found(
     boxes = np.concatenate(list(with_people.values()))
     if look is not None:
         assert predictions.probability is not None
-        counts = [len(own) for own in with_people.values()]
+        counts = list(map(len, with_people.values()))
         longer = [max(size_and_orientation(pictures[number])[0]) for number in with_people]
         joints = predictions.probability
         boxes[:, 4] = look.probability(boxes[:, 4], joints, boxes, np.repeat(longer, counts))

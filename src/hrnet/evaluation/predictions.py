@@ -68,10 +68,10 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.image_ids)
 
-    def select(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "Predictions":
-        """Those alone, by their numbers or by a mask (D,)."""
+    def select(self, mask: NDArray[np.bool_]) -> "Predictions":
+        """Those for whom `mask` (D,) is true."""
         of_each: dict[str, Any] = {
-            name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)
+            name: value[mask] for name, value in vars(self).items() if isinstance(value, np.ndarray)
         }
         return replace(self, **of_each)
 
