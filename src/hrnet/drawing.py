@@ -1,6 +1,7 @@
 """Points and limbs onto pictures, and pictures onto a sheet."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -40,39 +41,46 @@ def draw_poses(
     """
     shown = scores >= threshold
     doubted = shown & (False if hollow is None else hollow)
+    people = [
+        _Person(_fixed_points(points), _thickness(points[visible]), visible, rings)
+        for points, visible, rings in zip(keypoints, shown, doubted, strict=True)
+        if visible.any()
+    ]
     canvas = image.copy()
     if doubted.any():
-        _draw_limbs(canvas, keypoints, shown, doubted, skeleton, faint=True)
+        _draw_limbs(canvas, people, skeleton, faint=True)
         canvas = np.asarray(cv2.addWeighted(canvas, FAINT, image, 1 - FAINT, 0), np.uint8)
-    _draw_limbs(canvas, keypoints, shown, doubted, skeleton, faint=False)
-    for points, visible, ring in zip(keypoints, shown, doubted, strict=True):
-        places = _fixed_points(points)
-        radius = (_thickness(points[visible]) + 1) << SUBPIXEL_BITS
-        for k in np.flatnonzero(visible):
-            center, colour = places[k], skeleton.keypoint_colours[k]
+    _draw_limbs(canvas, people, skeleton, faint=False)
+    for person in people:
+        radius = (person.thickness + 1) << SUBPIXEL_BITS
+        for k in np.flatnonzero(person.shown):
+            center, colour = person.places[k], skeleton.keypoint_colours[k]
             outline = radius + (1 << SUBPIXEL_BITS)
             cv2.circle(canvas, center, outline, (255, 255, 255), -1, cv2.LINE_AA, SUBPIXEL_BITS)
             cv2.circle(canvas, center, radius, colour, -1, cv2.LINE_AA, SUBPIXEL_BITS)
-            if ring[k]:
+            if person.doubted[k]:
                 white = (255, 255, 255)
                 cv2.circle(canvas, center, radius // 2, white, -1, cv2.LINE_AA, SUBPIXEL_BITS)
     return canvas
 
 
+class _Person(NamedTuple):
+    """Somebody with at least one joint to draw: of all joints the places, which are shown, and
+    which of these are doubted; and how thick lines are, in pixels."""
+
+    places: list[tuple[int, int]]
+    thickness: int
+    shown: NDArray[np.bool_]
+    doubted: NDArray[np.bool_]
+
+
 def _draw_limbs(
-    canvas: NDArray[np.uint8],
-    keypoints: NDArray[np.float32],
-    shown: NDArray[np.bool_],
-    doubted: NDArray[np.bool_],
-    skeleton: Skeleton,
-    *,
-    faint: bool,
+    canvas: NDArray[np.uint8], people: list[_Person], skeleton: Skeleton, *, faint: bool
 ) -> None:
     """Those between joints that are shown: with an end that is doubted, or without."""
-    for points, visible, rings in zip(keypoints, shown, doubted, strict=True):
-        places, thickness = _fixed_points(points), _thickness(points[visible])
+    for places, thickness, shown, doubted in people:
         for (a, b), colour in zip(skeleton.limb_indices, skeleton.limb_colours, strict=True):
-            if visible[a] and visible[b] and (rings[a] or rings[b]) == faint:
+            if shown[a] and shown[b] and (doubted[a] or doubted[b]) == faint:
                 cv2.line(
                     canvas, places[a], places[b], colour, thickness, cv2.LINE_AA, SUBPIXEL_BITS
                 )
@@ -80,8 +88,7 @@ def _draw_limbs(
 
 def _thickness(points: NDArray[np.float32]) -> int:
     """Of the lines of somebody with such joints (J, 2), in pixels."""
-    extent = np.ptp(points, axis=0).max() if len(points) else 0
-    return int(np.clip(round(extent / 70), 1, 12))
+    return int(np.clip(round(np.ptp(points, axis=0).max() / 70), 1, 12))
 
 
 def contact_sheet(

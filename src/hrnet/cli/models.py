@@ -9,6 +9,7 @@ import typer
 from hrnet.cli.console import console
 
 if TYPE_CHECKING:
+    from hrnet.detection.find import DetectorSource
     from hrnet.zoo.card import ModelCard, WeightsCard
 
 models = typer.Typer(help="List, show and download models.", no_args_is_help=True)
@@ -23,7 +24,6 @@ def list_(
     """List the models by name, and after them what finds people for them."""
     from rich.table import Table
 
-    from hrnet.detection.find import detector_sources
     from hrnet.errors import ConfigError
     from hrnet.skeletons import load_skeleton
     from hrnet.tables import nearest_names
@@ -38,11 +38,7 @@ def list_(
     cards = [
         c for c in cards if skeleton in (None, c.skeleton.name) and codec in (None, c.codec.kind)
     ]
-    detectors = [
-        source
-        for name, source in detector_sources().items()
-        if fnmatchcase(name, pattern) and skeleton is None and codec is None
-    ]
+    detectors = _detectors(pattern) if skeleton is None and codec is None else []
     if not cards and not detectors:
         raise ConfigError(f"no model matches {pattern}; see hrnet models list")
     screen = console()
@@ -74,8 +70,8 @@ def show(
 
     detector = detector_sources().get(name)
     if detector is not None:
-        _say(name, {"what": detector.description, **_whereabouts(detector)})
-        console().print(f"  use              hrnet predict PICTURE --detector {name}")
+        use = f"hrnet predict PICTURE --detector {name}"
+        _say(name, {"what": detector.description, **_whereabouts(detector), "use": use})
         return
     card = find_model(name).card
     parameters, multiply_adds = cost(card.network, len(card.skeleton), card.input_size)
@@ -117,16 +113,15 @@ def download(
 ) -> None:
     """Fetch models' weights, to be used later without a network."""
 
-    from hrnet.detection.find import detector_sources
     from hrnet.zoo import find_model, list_models
     from hrnet.zoo.sources import fetch_weights
 
     screen = console()
-    detectors = detector_sources()
     for pattern in names:
-        matches = [*list_models(pattern), *(n for n in detectors if fnmatchcase(n, pattern))]
-        for name in matches or [pattern]:
-            weights = detectors.get(name) or find_model(name).card.weights
+        detectors = _detectors(pattern)
+        models = list_models(pattern) or ([] if detectors else [pattern])
+        found = {name: find_model(name).card.weights for name in models}
+        for name, weights in (found | {source.name: source for source in detectors}).items():
             assert weights is not None  # every card of a name has weights
             screen.print(f"{name}  {fetch_weights(weights)}")
 
@@ -143,6 +138,12 @@ def push(
 
     url = run(file, name, private=private)
     console().print(url)
+
+
+def _detectors(pattern: str) -> "list[DetectorSource]":
+    from hrnet.detection.find import detector_sources
+
+    return [s for name, s in detector_sources().items() if fnmatchcase(name, pattern)]
 
 
 def _say(name: str, rows: dict[str, str]) -> None:
