@@ -116,9 +116,9 @@ def transform_points(matrices: ArrayLike, points: ArrayLike) -> Float:
 def invert(matrices: ArrayLike) -> Float:
     """Inverse of affine maps (..., 2, 3)."""
     matrices = np.asarray(matrices, dtype=np.float64)
-    linear = np.linalg.inv(matrices[..., :2])
-    offset = -np.einsum("...ij,...j->...i", linear, matrices[..., 2])
-    return np.concatenate([linear, offset[..., None]], axis=-1)
+    (a, b, x), (c, d, y) = np.moveaxis(matrices, (-2, -1), (0, 1))
+    rows = [[d, -b, b * y - d * x], [-c, a, c * x - a * y]]
+    return np.moveaxis(np.array(rows), (0, 1), (-2, -1)) / (a * d - b * c)[..., None, None]
 
 
 def warp(image: Image, matrix: Float, input_size: tuple[int, int]) -> Image:

@@ -238,9 +238,8 @@ def _decode(
     data: bytes, where: str, orient: bool, max_pixels: int | None = None
 ) -> tuple[Image, int]:
     header = _checked_header(data, where, max_pixels)
-    image = _imdecode(data, where, header, cv2.IMREAD_COLOR)
-    rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-    return turn_upright(rgb, header.orientation) if orient else rgb, header.orientation
+    image = _imdecode(data, where, header, cv2.IMREAD_COLOR_RGB)
+    return turn_upright(image, header.orientation) if orient else image, header.orientation
 
 
 def _checked_header(data: bytes, where: str, max_pixels: int | None = None) -> Header:
@@ -262,8 +261,7 @@ def _checked_header(data: bytes, where: str, max_pixels: int | None = None) -> H
 
 
 def _imdecode(data: bytes, where: str, header: Header, flags: int) -> Image:
-    """The picture as OpenCV has it, BGR, and as stored: what OpenCV turns depends on its version
-    and the format."""
+    """The picture as stored: what OpenCV turns of itself depends on its version and the format."""
     if header.format == "TIFF":
         data = as_stored(data)
     try:

@@ -26,6 +26,10 @@ class OpenVINOSession(FileSession):
     In half precision what follows the output HEATMAPS is compiled apart, in fp32: a blur or a sum
     in half precision moves points. A network without that output is in fp32 as a whole.
 
+    One compiled network runs batches of any length, and with whom somebody shares a batch changes
+    nothing, to the bit. (One of a fixed length takes 4 to 7 % less time for one person, 2 to 3 %
+    for eight, but rounds otherwise in half precision, and each length takes the weights' memory.)
+
     Attributes:
         metadata: what the file says of itself.
 
@@ -75,13 +79,13 @@ class OpenVINOSession(FileSession):
     def __call__(self, *inputs: NDArray[Any]) -> Arrays:
         """See `hrnet.runtime.session.Session`."""
         with self._lock:  # its memory is used again by the next call
-            values: Any = inputs
+            tensors = [_tensor(values) for values in inputs]
             for request in self._requests:
-                results = request.infer(
-                    dict(enumerate(values)), share_inputs=True, share_outputs=True
-                )
-                values = [results[output] for output in request.model_outputs]
-            return tuple(np.array(value) for value in values)
+                for i, tensor in enumerate(tensors):
+                    request.set_input_tensor(i, tensor)
+                request.infer()
+                tensors = list(request.output_tensors)
+            return tuple(tensor.data.copy() for tensor in tensors)
 
 
 def pick_precision(precision: str) -> str:
@@ -169,6 +173,13 @@ def _metadata(model: Any) -> dict[str, str]:
     info = model.get_rt_info()
     own = _plain(info["framework"]) if "framework" in info else {}
     return {key: str(_plain(value)) for key, value in own.items()}
+
+
+def _tensor(values: NDArray[Any]) -> Any:
+    """The array's own memory, where it is in order, and not a copy."""
+    from openvino import Tensor
+
+    return Tensor(np.require(values, requirements=["C", "W"]), shared_memory=True)
 
 
 def _plain(value: Any) -> Any:
