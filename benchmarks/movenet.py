@@ -68,6 +68,21 @@ def shortest(run: Callable[[], object]) -> float:
     return min(seconds(run) for _ in range(6))
 
 
+def print_turns(ways: dict[str, Callable[[], object]], people: int, rounds: int) -> None:
+    """Milliseconds a person of each, and of the time that the first of them takes."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(-1, rounds):  # one to warm up
+        for name, run in ways.items():
+            taken = shortest(run)
+            if number >= 0:
+                times[name].append(taken)
+    first = next(iter(times.values()))
+    for name, own in times.items():
+        ratios = [a / b for a, b in zip(own, first, strict=True)]
+        per_person = in_words([1000 * t / people for t in own], 2)
+        print(f"  {name:<48}{per_person:<24}{in_words(ratios, 2)}")
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
@@ -98,17 +113,8 @@ def main() -> None:
             crops = np.random.default_rng(0).integers(0, 256, (people, height, width, 3), np.uint8)
             ways = {THEIRS: partial(theirs, people)}
             ways |= {name: partial(runner, crops) for name, runner in runners.items()}
-            times: dict[str, list[float]] = {name: [] for name in ways}
-            for number in range(-1, options.rounds):  # one to warm up
-                for name, run in ways.items():
-                    taken = shortest(run)
-                    if number >= 0:
-                        times[name].append(taken)
             print(f"\n{people} at once, ms a person; of MoveNet's time")
-            for name, own in times.items():
-                ratios = [a / b for a, b in zip(own, times[THEIRS], strict=True)]
-                per_person = in_words([1000 * t / people for t in own], 2)
-                print(f"  {name:<48}{per_person:<24}{in_words(ratios, 2)}")
+            print_turns(ways, people, options.rounds)
 
 
 if __name__ == "__main__":
