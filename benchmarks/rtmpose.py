@@ -21,14 +21,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from movenet import print_turns
+from runtimes import save_random
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import hrnet
 from hrnet.model import IMAGENET_MEAN, IMAGENET_STD
+from hrnet.runtime.onnx_session import OnnxSession
+from hrnet.runtime.onnx_writing import OPSET
+from hrnet.runtime.openvino_session import NAMES, openvino_core
 from hrnet.runtime.torch_session import fold_batch_norms
 from hrnet.zoo import find_model
-from hrnet.zoo.build import build_model, save_model
 
 WIDTH, HEIGHT = 192, 256
 JOINTS = 17
@@ -37,7 +40,6 @@ BINS = 2  # of each pixel, in the head's vectors
 SIZES = {"t": (0.167, 0.375), "s": (0.33, 0.5), "m": (0.67, 0.75), "l": (1.0, 1.0)}  # depth, width
 # Channels in, channels out, blocks, of a network of depth and width 1.
 STAGES = (64, 128, 3), (128, 256, 6), (256, 512, 6), (512, 1024, 3)
-WAYS = ("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16")
 
 
 def conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Module:
@@ -162,12 +164,9 @@ class RTMPose(nn.Module):
         return torch.stack([*places, score], dim=-1)
 
 
-def runs_of(network: RTMPose, folder: Path) -> dict[str, Callable[[np.ndarray], object]]:
+def runs_of(network: RTMPose, folder: str) -> dict[tuple[str, str], Callable[[np.ndarray], object]]:
     """By runtime and precision."""
-    import onnxruntime
-    from openvino import Core
-
-    file = folder / "rtmpose.onnx"
+    file = Path(folder, "rtmpose.onnx")
     fold_batch_norms(network)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -178,20 +177,19 @@ def runs_of(network: RTMPose, folder: Path) -> dict[str, Callable[[np.ndarray], 
             input_names=["crops"],
             output_names=["points"],
             dynamic_axes={"crops": {0: "n"}, "points": {0: "n"}},
-            opset_version=17,
+            opset_version=OPSET,
             dynamo=False,
         )
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    runs: dict[str, Callable[[np.ndarray], object]] = {
-        "onnxruntime, fp32": lambda crops: session.run(None, {"crops": crops})
+    runs: dict[tuple[str, str], Callable[[np.ndarray], object]] = {
+        ("onnxruntime", "fp32"): OnnxSession(file)
     }
-    core = Core()
+    core = openvino_core()
     can = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    for precision, hint in (("fp32", "f32"), ("bf16", "bf16")):
+    for precision in ("fp32", "bf16"):
         if precision.upper() in can:
-            config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
+            config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": NAMES[precision]}
             request = core.compile_model(file, "CPU", config).create_infer_request()
-            runs[f"openvino, {precision}"] = partial(request.infer, share_inputs=True)
+            runs["openvino", precision] = partial(request.infer, share_inputs=True)
     return runs
 
 
@@ -219,18 +217,13 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HRNET_HOME"] = folder
-        rivals = runs_of(network, Path(folder))
-        card = find_model(BIG).card.model_copy(update={"weights": None})
-        big = Path(folder, "random.safetensors")
-        save_model(build_model(card).network, card, big, dtype=torch.float32)
-        for runtime, precision in WAYS:
-            if f"{runtime}, {precision}" not in rivals:
-                continue
+        rivals = runs_of(network, folder)
+        big = save_random(find_model(BIG).card.model_copy(update={"weights": None}), folder)
+        for (runtime, precision), rival in rivals.items():
             settings = {"detector": "whole", "runtime": runtime, "precision": precision}
             ours = [hrnet.PoseEstimator(model, **settings).runner for model in (None, big)]
             for people in options.people:
-                given = crops(people, (WIDTH, HEIGHT))
-                ways = {theirs: partial(rivals[f"{runtime}, {precision}"], given)}
+                ways = {theirs: partial(rival, crops(people, (WIDTH, HEIGHT)))}
                 for runner in ours:
                     given = crops(people, runner.card.input_size)
                     ways[runner.card.name] = partial(runner, given)

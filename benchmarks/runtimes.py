@@ -60,6 +60,14 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
+def save_random(card: ModelCard, folder: str) -> Path:
+    """A model of the card, with weights of chance, in a file of the folder."""
+    file = Path(folder, "random.safetensors")
+    torch.manual_seed(0)
+    save_model(build_model(card).network, card, file, dtype=torch.float32)
+    return file
+
+
 def fastest_threads(run: Callable[[], object]) -> int:
     """Sets PyTorch's threads, and says how many."""
     times = {}
@@ -172,9 +180,7 @@ def main() -> None:
         print(f"a product of matrices, GFLOP/s: {rates}")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HRNET_HOME"] = folder
-        weights = Path(folder, "random.safetensors")
-        torch.manual_seed(0)
-        save_model(build_model(card).network, card, weights, dtype=torch.float32)
+        weights = save_random(card, folder)
         for people in options.people:
             compare(options, card, weights, people)
 

@@ -70,22 +70,8 @@ def test_points_agree_in_single_precision(flip_test, people):
     for runtime in ("onnxruntime", "openvino"):
         execution = Execution(runtime=runtime, precision="fp32")
         theirs = load_runner(flip_test=flip_test, execution=execution)(crops)
-        near = np.abs(theirs - ours)[..., :2].max(axis=2) < 0.01
-        assert near[sure].mean() >= 0.999
-        for person, joint in np.argwhere(sure & ~near):
-            assert _is_tie(crops[person], joint, flip_test)
-        both = sure & near
-        np.testing.assert_allclose(theirs[both][:, 2:], ours[both][:, 2:], atol=1e-4)
-
-
-def _is_tie(crop, joint, flip_test):
-    """Whether two cells have the highest value, as nearly as rounding lets one tell."""
-    with torch.no_grad():
-        (heatmaps,) = (
-            hrnet.create_model(flip_test=flip_test).eval().heatmaps(torch.from_numpy(crop[None]))
-        )
-    first, second = heatmaps[joint].flatten().topk(2).values.tolist()
-    return first - second < 1e-6
+        assert np.abs(theirs - ours)[sure][:, :2].max() < 0.01
+        np.testing.assert_allclose(theirs[sure][:, 2:], ours[sure][:, 2:], atol=1e-4)
 
 
 @pytest.mark.parametrize("precision", HALF)
