@@ -10,7 +10,7 @@ best F1.
 
 import argparse
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from hrnet.detection.find import find_detector
 from hrnet.evaluation.detecting import lies_on, matched
 from hrnet.files import atomic_write
 from hrnet.images import read_image
+from hrnet.predicting.estimator import found_once
 from hrnet.runtime.execution import Execution
 from hrnet.training.detection import UNSURE
 from hrnet.training.recipe import DetectorRecipe, load_stages
@@ -40,7 +41,7 @@ Float = NDArray[np.float64]
 @dataclass
 class Looked:
     """A picture: its people, regions that count neither way, boxes, what is known of these, which
-    are somebody's, and which are either that or not."""
+    are somebody's, which are either that or not, and the poses in them."""
 
     people: Float
     ignored: Float
@@ -49,6 +50,7 @@ class Looked:
     right: NDArray[np.bool_]
     counts: NDArray[np.bool_]
     longer: int
+    poses: hrnet.Poses
 
 
 def look(data: Path, detector: Path, others: str) -> list[Looked]:
@@ -72,12 +74,12 @@ def look(data: Path, detector: Path, others: str) -> list[Looked]:
         for image, people, ignored in zip(read, pictures.boxes, pictures.ignored, strict=True):
             boxes = finder([image])[0]
             longer = max(image.shape[:2])
-            probability = estimator(image, boxes=boxes[:, :4]).probability
-            assert probability is not None
-            signs = signs_of_somebody(boxes[:, 4], probability, boxes, longer)
+            poses = estimator(image, boxes=boxes[:, :4])
+            assert poses.probability is not None
+            signs = signs_of_somebody(boxes[:, 4], poses.probability, boxes, longer)
             right = matched(people, boxes)[1]
             counts = right | ~lies_on(boxes, ignored)
-            looked.append(Looked(people, ignored, boxes, signs, right, counts, longer))
+            looked.append(Looked(people, ignored, boxes, signs, right, counts, longer, poses))
         print(f"{source.file}: {len(pictures)} pictures set aside")
     return looked
 
@@ -97,10 +99,13 @@ def fit(looked: list[Looked]) -> Float:
 
 
 def found(looked: list[Looked], sure: list[Float], threshold: float) -> tuple[int, ...]:
-    """People found and people, large ones found and large ones, false boxes."""
+    """People found and people, large ones found and large ones, false boxes; whoever is found twice
+    is one, as in use."""
     total = np.zeros(5, int)
     for picture, own in zip(looked, sure, strict=True):
-        boxes = picture.boxes[own > threshold]
+        accepted = np.flatnonzero(own > threshold)
+        poses = replace(picture.poses, box_scores=own.astype(np.float32))[accepted]
+        boxes = picture.boxes[accepted[found_once(poses)]]
         hit, right = matched(picture.people, boxes)
         large = picture.people[:, 3] - picture.people[:, 1] > LARGE * picture.longer
         false = ~right & ~lies_on(boxes, picture.ignored)

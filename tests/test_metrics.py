@@ -17,7 +17,7 @@ from hrnet.evaluation.pck import auc, box_pck, head_pck, mpii_pckh, pck
 from hrnet.evaluation.predictions import Predictions, survivors
 from hrnet.geometry import crop_regions
 from hrnet.result import rescore
-from hrnet.similarity import oks, oks_nms
+from hrnet.similarity import distinct_people, oks, oks_nms
 from hrnet.skeletons import load_skeleton, skeleton_of_names
 from real_data import real_data
 
@@ -204,6 +204,28 @@ def test_oks_nms_by_hand():
     assert oks_nms(points[:2], [2, 1], [949.0, 0.0], sigmas).tolist() == [0, 1]
     assert oks_nms(points[:2], [2, 1], [951.0, 0.0], sigmas).tolist() == [0]
     assert oks_nms(np.zeros((0, 1, 2)), [], [], sigmas).tolist() == []
+
+
+def test_somebody_found_as_a_whole_and_as_a_half_is_one():
+    """Of four joints the half has two in the right place, and is not sure of the others."""
+    whole = [[0, 0], [10, 0], [0, 50], [10, 50]]
+    half = [[0, 0], [10, 0], [0, 20], [10, 20]]
+    beside = [[30, 0], [40, 0], [30, 50], [40, 50]]
+    points = np.array([whole, half, beside], float)
+    areas, sigmas = [500.0, 200.0, 500.0], [0.25] * 4
+    sure = np.array([[0.9] * 4, [0.9, 0.9, 0.1, 0.1], [0.9] * 4])
+    # By the smaller area feet 30 pixels off are worth 0.0001.
+    assert oks_nms(points, [0.8, 0.6, 0.7], areas, sigmas).tolist() == [0, 2, 1]
+    assert distinct_people(points, sure, [0.8, 0.6, 0.7], areas, sigmas).tolist() == [0, 2]
+    assert distinct_people(points, sure, [0.6, 0.8, 0.7], areas, sigmas).tolist() == [1, 2]
+    # Sure of its feet as well, it is half like the whole, which is not more than half.
+    sure[1] = [0.9, 0.9, 0.91, 0.91]
+    assert distinct_people(points, sure, [0.8, 0.6, 0.7], areas, sigmas).tolist() == [0, 2, 1]
+    nobody = np.zeros((0, 4, 2)), np.zeros((0, 4))
+    assert distinct_people(*nobody, [], [], sigmas).tolist() == []
+    # Nothing is known of either, and both of one pixel: two, without a warning.
+    blank = np.zeros((2, 4))
+    assert len(distinct_people(points[::2], blank, [0.8, 0.6], [0.0, 0.0], sigmas)) == 2
 
 
 def test_suppression_needs_sigmas_and_regions():

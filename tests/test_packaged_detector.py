@@ -1,5 +1,6 @@
 """The detector in the package, on real pictures."""
 
+import json
 from importlib.resources import as_file, files
 
 import cv2
@@ -10,8 +11,10 @@ import hrnet
 from hrnet.data.coco import pictures_and_categories
 from hrnet.detection.card import read_detector_card
 from hrnet.detection.find import PACKAGED, find_detector
+from hrnet.evaluation.detecting import box_figures
 from hrnet.evaluation.evaluate import evaluate
 from hrnet.images import read_image
+from hrnet.similarity import AREA_OF_BOX, distinct_people
 from hrnet.training.recipe import load_recipe
 from real_data import real_data
 
@@ -46,6 +49,39 @@ def test_the_file_s_card_is_the_recipe_s():
     recipe = load_recipe(PACKAGED)
     for key in ("name", "network", "input_size", "threshold", "overlap", "trained_on", "licence"):
         assert getattr(card, key) == getattr(recipe.model, key)
+
+
+def test_a_whole_and_its_half_are_one_person_in_use_and_in_figures(estimator, tmp_path):
+    """Three people of whom the detector finds the upper half as well as the whole, and `evaluate`
+    counts whom the estimator finds."""
+    content = json.loads(real_data("coco/val.json").read_text())
+    middles = {9891: [140], 208363: [234, 444]}
+    images = [i for i in content["images"] if i["id"] in middles]
+    annotations = [a for a in content["annotations"] if a["image_id"] in middles]
+    folder = real_data("coco/images")
+    poses = {i["id"]: estimator(folder / i["file_name"]) for i in images}
+    for found in poses.values():
+        same = distinct_people(
+            found.keypoints,
+            found.probability,
+            found.pose_scores,
+            AREA_OF_BOX * np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1),
+            found.skeleton.sigmas,
+        )
+        assert len(same) == len(found)
+    for number, xs in middles.items():
+        centers = poses[number].boxes[:, [0, 2]].mean(axis=1)
+        assert [(np.abs(centers - x) < 12).sum() for x in xs] == [1] * len(xs)
+    boxes = {
+        number: np.column_stack([found.boxes, found.box_scores]).astype(float)
+        for number, found in poses.items()
+    }
+    own = box_figures(annotations, boxes, {}, threshold=0)
+    two = tmp_path / "two.json"
+    two.write_text(json.dumps({**content, "images": images, "annotations": annotations}))
+    figures = evaluate(estimator, two, images=folder, detector=estimator.detector).figures
+    for name in ("recall", "recall, over 96", "false boxes"):
+        assert figures[name] == own[name]
 
 
 def test_the_sample_s_people_are_found(estimator):

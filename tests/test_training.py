@@ -17,7 +17,7 @@ from hrnet.errors import ConfigError, DataError, WeightsError
 from hrnet.images import write_image
 from hrnet.skeletons import load_skeleton, skeleton_of_names
 from hrnet.training import pose, run, sources, stages
-from hrnet.training.losses import joints_cross_entropy, joints_mse
+from hrnet.training.losses import distilled, joints_cross_entropy, joints_mse
 from hrnet.training.optimising import layer_depth
 from hrnet.training.pose import PoseTraining
 from hrnet.training.recipe import TrainingConfig, load_recipe, load_stages
@@ -81,6 +81,25 @@ def test_cross_entropy_leaves_out_joints_without_weight_and_outside_of_the_crop(
     loss = cross_entropy(logits, targets, torch.tensor([[1.0, 0.0, 1.0]]))
     alone = cross_entropy(logits[:, :1], targets[:, :1], torch.ones(1, 1))
     assert loss.item() == pytest.approx(alone.item())
+
+
+def test_of_distilled_targets_a_share_is_what_the_teacher_sees():
+    """The cross-entropy is linear in the target; a joint without a label, or beyond the crop's
+    edge, still does not count; the share is the same where the edge cuts the Gaussian."""
+    targets = torch.stack([gaussian(9, 12), gaussian(0, 5), gaussian(-3, 12)])[None]
+    seen = torch.stack([gaussian(4, 4), gaussian(9, 9), gaussian(9, 9)])[None] * 3
+    weights = torch.tensor([[1.0, 1.0, 1.0]])
+    mixed = distilled(targets, seen, 0.25)
+    torch.testing.assert_close(mixed.sum((2, 3)), targets.sum((2, 3)))
+    logits = torch.randn(1, 3, 24, 18, generator=torch.Generator().manual_seed(0))
+    label = cross_entropy(logits, targets, weights)
+    teacher = cross_entropy(logits, distilled(targets, seen, 1.0), weights)
+    expected = 0.75 * label + 0.25 * teacher
+    assert cross_entropy(logits, mixed, weights).item() == pytest.approx(expected.item())
+    of_two = cross_entropy(logits[:, :2], seen[:, :2], weights[:, :2])
+    assert teacher.item() == pytest.approx(of_two.item())
+    unlabelled = distilled(torch.zeros_like(targets), seen, 0.25)
+    assert unlabelled.abs().max() == 0
 
 
 def test_cross_entropy_of_nobody_is_zero():
@@ -148,10 +167,15 @@ def test_eight_people_are_learnt_by_heart(eight_people, tmp_path):
         [],
         ["training.ema=0.9", "training.accumulate=2"],
         ["training.layer_decay=0.5", "training.head_first_steps=9"],  # all learn after resuming
+        ["training.distillation=0.5"],
     ],
 )
 def test_resuming_gives_the_same_weights_as_no_interruption(eight_people, tmp_path, changes):
-    """In the middle of an epoch, with shuffling and augmentation."""
+    """In the middle of an epoch, with shuffling and augmentation. What teaches is what the run
+    began with, and not what it has become."""
+    if changes == ["training.distillation=0.5"]:
+        first = train(recipe(eight_people, "training.steps=1"), tmp_path / "first").weights
+        changes = [*changes, f"training.start_from={first}"]
     whole = train(recipe(eight_people, "training.steps=12", *changes), tmp_path / "whole").weights
 
     class Stop(Exception):
@@ -176,6 +200,36 @@ def test_resuming_gives_the_same_weights_as_no_interruption(eight_people, tmp_pa
     expected, found = load_file(whole), load_file(resumed)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_share_of_the_target_is_what_the_start_sees(eight_people, tmp_path, monkeypatch):
+    """The loss of the first step is linear in the share, and between the label's and the entropy
+    of what the start itself sees, but for the flip test and batch norm's own averages."""
+    first = train(recipe(eight_people, "training.steps=30"), tmp_path / "first").weights
+    losses = {}
+    step = PoseTraining.training_step
+
+    def kept(self, batch, index):
+        loss = step(self, batch, index)
+        losses.setdefault(self.config.distillation, loss.item())
+        return loss
+
+    monkeypatch.setattr(PoseTraining, "training_step", kept)
+    for share in (0.0, 0.25, 0.75):
+        changes = f"training.start_from={first}", f"training.distillation={share}"
+        often = recipe(
+            eight_people, "training.steps=2", "training.checkpoint_minutes=1e-6", *changes
+        )
+        run = tmp_path / str(share)
+        train(often, run, device="cpu")
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert all(name.startswith("model.") for name in checkpoint["state_dict"])
+    slope = losses[0.25] - losses[0.0]
+    assert losses[0.75] - losses[0.0] == pytest.approx(3 * slope, rel=1e-3)
+    assert abs(slope) > 1e-3
+    alone = recipe(eight_people, "training.distillation=0.5")
+    with pytest.raises(ConfigError, match=r"training\.distillation is of .*start_from"):
+        train(alone, tmp_path / "alone")
 
 
 def test_a_measurement_is_not_lost_with_an_interruption(eight_people, tmp_path):
@@ -709,6 +763,8 @@ def test_of_two_lengths_the_one_given_last_counts():
         (["training.milestones=[3]"], "milestones belong"),
         (["training.optimizer=adam"], "weight_decay is for adamw"),
         (["training.ema=1"], "ema"),
+        (["training.distillation=0.5", "training.loss=mse"], 'needs loss = "cross_entropy"'),
+        (["training.distillation=0.5", "training.start_head=skip"], "needs its head"),
     ],
 )
 def test_training_keys_that_do_not_go_together_are_refused(changes, message):

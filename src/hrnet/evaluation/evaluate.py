@@ -27,6 +27,7 @@ from hrnet.evaluation.predictions import (
     NOBODY,
     Predictions,
     Progress,
+    found_once,
     match,
     predict_boxes,
     predict_detections,
@@ -179,22 +180,24 @@ def _predict_found(
         raise nobody
     predictions = predict_boxes(estimator, with_people, pictures, progress, orient=orient)
     boxes = np.concatenate(list(with_people.values()))
+    joints = predictions.probability
     if look is not None:
-        assert predictions.probability is not None
+        assert joints is not None
         counts = list(map(len, with_people.values()))
         longer = [max(size_and_orientation(pictures[number])[0]) for number in with_people]
-        joints = predictions.probability
         boxes[:, 4] = look.probability(boxes[:, 4], joints, boxes, np.repeat(longer, counts))
         predictions = replace(predictions, scores=boxes[:, 4] * joints.mean(axis=1))
-        parts = np.split(boxes, np.cumsum(counts)[:-1])
-        found |= dict(zip(with_people, parts, strict=True))
+    predictions = replace(predictions, accepted=boxes[:, 4] > threshold)
+    if joints is not None:
+        once = found_once(predictions, estimator.card.skeleton)
+        predictions, boxes = predictions.select(once), boxes[once]
+    found |= {number: boxes[predictions.image_ids == number] for number in with_people}
     annotations = read_json(Path(file), "annotation file")["annotations"]
     ignored = {} if ignore is None else read_ignored(ignore)
     figures = box_figures(annotations, found, ignored, threshold)
     judged = np.concatenate(list(are_judged(annotations, found, ignored).values()))
     if not judged.any():
         raise nobody
-    predictions = replace(predictions, accepted=boxes[:, 4] > threshold)
     return predictions.select(judged), figures
 
 

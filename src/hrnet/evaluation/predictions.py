@@ -18,7 +18,7 @@ from hrnet.errors import BoxError, DataError
 from hrnet.geometry import crop_regions
 from hrnet.predicting.estimator import PoseEstimator
 from hrnet.predicting.picture import Picture
-from hrnet.similarity import likest_pairs, oks_nms, sigmas_of
+from hrnet.similarity import AREA_OF_BOX, distinct_people, likest_pairs, oks_nms, sigmas_of
 from hrnet.skeletons import Skeleton
 from hrnet.tables import MALFORMED, read_json
 
@@ -245,6 +245,30 @@ def predict_boxes(
         passed_over=Counter() if passed_over is None else passed_over,
         **found,
     )
+
+
+def found_once(predictions: Predictions, skeleton: Skeleton) -> NDArray[np.bool_]:
+    """(D,) for whom `distinct_people` does not see somebody else in the same picture, those who are
+    accepted before the others: as in use, where there are no others. The predictions have boxes,
+    probabilities and `accepted`."""
+    assert predictions.boxes is not None
+    assert predictions.probability is not None
+    assert predictions.accepted is not None
+    areas = AREA_OF_BOX * np.prod(predictions.boxes[:, 2:] - predictions.boxes[:, :2], axis=1)
+    # A person's score is at most 1.
+    order = predictions.scores + predictions.accepted
+    once = np.zeros(len(predictions), dtype=bool)
+    for image in np.unique(predictions.image_ids):
+        of_image = np.flatnonzero(predictions.image_ids == image)
+        stay = distinct_people(
+            predictions.keypoints[of_image],
+            predictions.probability[of_image],
+            order[of_image],
+            areas[of_image],
+            sigmas_of(skeleton),
+        )
+        once[of_image[stay]] = True
+    return once
 
 
 def survivors(predictions: Predictions, skeleton: Skeleton, nms: NMS) -> NDArray[np.int64]:

@@ -29,7 +29,7 @@ from hrnet.predicting.picture import FrameResult, Picture, PictureResult
 from hrnet.result import Poses
 from hrnet.runtime.execution import Execution
 from hrnet.runtime.runner import load_runner
-from hrnet.similarity import AREA_OF_BOX, oks_nms, sigmas_of
+from hrnet.similarity import AREA_OF_BOX, distinct_people, oks_nms, sigmas_of
 from hrnet.video.reading import Frame, Frames, open_frames
 from hrnet.video.smoothing import Smoother
 from hrnet.video.tracking import Tracker
@@ -457,16 +457,14 @@ class PoseEstimator:
         kept: Any = slice(None)
         if seen.detector is not None:
             look = self.second_look(seen.detector)
+            kept = np.arange(len(poses))
             if look is not None and poses.probability is not None:
                 sure = look.probability(
                     poses.box_scores, poses.probability, seen.boxes, max(seen.size)
                 )
                 poses = replace(poses, box_scores=sure.astype(np.float32))
-            # Who was found twice is one.
-            sigmas = sigmas_of(self.card.skeleton)
-            kept = oks_nms(keypoints, poses.pose_scores, AREA_OF_BOX * box_areas, sigmas)
-            if look is not None:
-                kept = kept[poses.box_scores[kept] > look.threshold]
+                kept = np.flatnonzero(poses.box_scores > look.threshold)
+            kept = kept[found_once(poses[kept])]
         return PictureResult(
             seen.picture,
             poses[kept],
@@ -477,6 +475,15 @@ class PoseEstimator:
             crop_size=self.card.input_size,
             kept=seen.image,
         )
+
+
+def found_once(poses: Poses) -> NDArray[np.int64]:
+    """Positions of a picture's people, best first: of somebody found twice one."""
+    areas = AREA_OF_BOX * np.prod(poses.boxes[:, 2:] - poses.boxes[:, :2], axis=1)
+    sigmas = sigmas_of(poses.skeleton)
+    if poses.probability is None:
+        return oks_nms(poses.keypoints, poses.pose_scores, areas, sigmas)
+    return distinct_people(poses.keypoints, poses.probability, poses.pose_scores, areas, sigmas)
 
 
 @dataclass

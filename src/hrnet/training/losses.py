@@ -33,4 +33,14 @@ def joints_cross_entropy(
     return (loss * inside).sum(), inside.sum().to(loss.dtype)
 
 
+def distilled(targets: Tensor, seen: Tensor, share: float) -> Tensor:
+    """Targets (N, K, h, w) for the cross-entropy of which a share is what another model sees there.
+
+    Its heatmaps (N, K, h, w) are scaled to the mass of the targets', so that the share is the same
+    for Gaussians partly outside, and those that do not count still do not.
+    """
+    mass = targets.sum(dim=(2, 3), keepdim=True) / seen.sum(dim=(2, 3), keepdim=True)
+    return targets.lerp(seen * mass, share)
+
+
 LOSSES = {"mse": joints_mse, "cross_entropy": joints_cross_entropy}

@@ -1,5 +1,6 @@
 """Training pose models."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ from hrnet.data.people import People
 from hrnet.evaluation.evaluate import Evaluation, evaluate
 from hrnet.evaluation.pck import box_pck, pck
 from hrnet.model import PoseModel
+from hrnet.runtime.torch_session import fold_batch_norms
 from hrnet.training.callbacks import ValidationPictures
 from hrnet.training.distributed import gather_arrays, mean_over_processes
-from hrnet.training.losses import LOSSES
+from hrnet.training.losses import LOSSES, distilled
 from hrnet.training.optimising import optimizers
 from hrnet.training.recipe import Recipe, TrainingConfig, augmentation_of
 from hrnet.training.sources import flip_tested, images_folder, read_recipe_people
@@ -55,10 +57,14 @@ class PoseTask(Task):
         self.model = build_model(self.recipe.model)
         self.network = self.model.network
         load_start(self.model.network, self.recipe.model, self.recipe.training)
+        self.teacher = None
+        if self.recipe.training.distillation:
+            self.teacher = teacher_of(self.model, self.recipe.model.skeleton.mirrors)
 
     def module(self, steps: int) -> pl.LightningModule:
         """See `Task`."""
-        return PoseTraining(self.model, self.recipe.model, self.recipe.training, steps)
+        recipe = self.recipe
+        return PoseTraining(self.model, recipe.model, recipe.training, steps, self.teacher)
 
     def batches(self, start: int, process: int, processes: int) -> TrainingBatches[Batch]:
         """See `Task`."""
@@ -125,6 +131,15 @@ def evaluate_weights(recipe: Recipe, weights: Path, device: str) -> dict[str, Ev
     }
 
 
+def teacher_of(model: PoseModel, flip_test: bool) -> PoseModel:
+    """What a model is before it learns: a copy that only predicts."""
+    teacher = deepcopy(model).eval().requires_grad_(False)
+    fold_batch_norms(teacher.network)  # a fifth faster
+    teacher.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # not in the stubs
+    teacher.flip_test = flip_test
+    return teacher
+
+
 class PoseTraining(pl.LightningModule):
     """Trains a `PoseModel`'s network on batches of people; targets are drawn on the device.
 
@@ -133,10 +148,16 @@ class PoseTraining(pl.LightningModule):
         card: what it is.
         config: how to train.
         steps: optimiser steps in all.
+        teacher: what gives its share of the targets, where the recipe has distillation.
     """
 
     def __init__(
-        self, model: PoseModel, card: ModelCard, config: TrainingConfig, steps: int
+        self,
+        model: PoseModel,
+        card: ModelCard,
+        config: TrainingConfig,
+        steps: int,
+        teacher: PoseModel | None = None,
     ) -> None:
         super().__init__()
         self.steps = steps
@@ -146,14 +167,26 @@ class PoseTraining(pl.LightningModule):
         self.box_size = np.array(card.input_size) / card.padding
         self.config = config
         self.loss = LOSSES[config.loss]
+        self._teacher = (teacher,)  # in a tuple it is no part of the module, nor of checkpoints
         self._predicted: list[Tensor] = []
         self._true: list[Tensor] = []
+
+    def on_fit_start(self) -> None:
+        """Put the teacher where the model is."""
+        (teacher,) = self._teacher
+        if teacher is not None:
+            teacher.to(self.device)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The loss of one batch."""
         crops, points, visible = batch
         height, width = crops.shape[1:3]
         targets, weights = self.model.codec.encode(points, visible, (width, height))
+        (teacher,) = self._teacher
+        if teacher is not None:
+            with torch.no_grad():
+                seen = teacher.heatmaps(crops)
+            targets = distilled(targets, seen, self.config.distillation)
         images = self.model.normalise(crops).contiguous(memory_format=torch.channels_last)
         total, count = self.loss(self.model.network(images), targets, weights)
         # Divided by what all processes have on average, as their gradients are averaged.

@@ -91,11 +91,7 @@ def train(
     """
     out = Path(out)
     _check_folder(recipe, out, resume)
-    if recipe.training.start_share and recipe.training.start_from is None:
-        raise ConfigError(
-            "training.start_share is of the weights that a run starts from; give "
-            "training.start_from as well"
-        )
+    _check_start(recipe)
     task = _task(recipe, out, device)
     pl.seed_everything(recipe.training.seed, verbose=False)
     if recipe.training.threads is not None:
@@ -124,6 +120,18 @@ def train(
 def last_checkpoint(out: Path) -> Path:
     """Where a run keeps what it can be resumed from."""
     return out / "checkpoints" / "last.ckpt"
+
+
+def _check_start(recipe: AnyRecipe) -> None:
+    """Refuse what is made of the weights that a run starts from, where there are none."""
+    if recipe.training.start_from is not None:
+        return
+    for key in ("start_share", "distillation"):
+        if getattr(recipe.training, key, 0):
+            raise ConfigError(
+                f"training.{key} is of the weights that a run starts from; give "
+                "training.start_from as well"
+            )
 
 
 def _check_folder(recipe: AnyRecipe, out: Path, resume: bool) -> None:
