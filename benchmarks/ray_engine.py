@@ -23,6 +23,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from hrnet.benchmarking.measuring import quartiles
 from hrnet.images.sources import SUFFIXES
 
 MANY = 1_000_000_000
@@ -94,8 +95,8 @@ def run(program: str, arguments: list[str]) -> tuple[float, float, float]:
 
 
 def middle(values: list[float]) -> str:
-    low, _, high = statistics.quantiles(values)
-    return f"{statistics.median(values):.3g} [{low:.3g}, {high:.3g}]"
+    low, median, high = quartiles(values)
+    return f"{median:.3g} [{low:.3g}, {high:.3g}]"
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from training_step import official_network
 
 import hrnet
-from hrnet.benchmarking.measuring import WAYS
+from hrnet.benchmarking.measuring import WAYS, quartiles
 from hrnet.benchmarking.worker import matrix_rate
 from hrnet.errors import ConfigError
 from hrnet.exporting import export_pose_model
@@ -81,7 +81,7 @@ def fastest_threads(run: Callable[[], object]) -> int:
 
 
 def in_words(values: list[float], digits: int = 1) -> str:
-    low, middle, high = statistics.quantiles(values, n=4)
+    low, middle, high = quartiles(values)
     return f"{middle:7.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 

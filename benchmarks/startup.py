@@ -19,6 +19,8 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from hrnet.benchmarking.measuring import quartiles
+
 RUN = [sys.executable, "-c", "from hrnet.cli import main; main()"]
 
 
@@ -67,7 +69,7 @@ def main() -> None:
     slowest = times["predict, packaged, torch"]
     print(f"seconds: medians of {options.rounds} rounds in turn [quartiles]; of PyTorch's time")
     for what, taken in times.items():
-        low, middle, high = statistics.quantiles(taken, n=4)
+        low, middle, high = quartiles(taken)
         part = statistics.median(a / b for a, b in zip(taken, slowest, strict=True))
         print(f"  {what:<40}{middle:6.2f} [{low:.2f}, {high:.2f}]{100 * part:6.0f} %")
 

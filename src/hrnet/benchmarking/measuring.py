@@ -148,10 +148,13 @@ def measure(
     return record
 
 
-def _spread(found: list[dict[str, float]], what: str) -> list[float]:
-    """Lower quartile, median, upper quartile."""
-    values = [own[what] for own in found]
+def quartiles(values: list[float]) -> list[float]:
+    """Lower quartile, median, upper quartile; of one value, it."""
     return statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
+
+
+def _spread(found: list[dict[str, float]], what: str) -> list[float]:
+    return quartiles([own[what] for own in found])
 
 
 def machine() -> dict[str, Any]:
