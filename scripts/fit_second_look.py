@@ -24,7 +24,7 @@ from hrnet.detection.find import find_detector
 from hrnet.evaluation.detecting import lies_on, matched
 from hrnet.files import atomic_write
 from hrnet.images import read_image
-from hrnet.predicting.estimator import found_once
+from hrnet.predicting.estimator import different_people
 from hrnet.runtime.execution import Execution
 from hrnet.training.detection import UNSURE
 from hrnet.training.recipe import DetectorRecipe, load_stages
@@ -105,7 +105,7 @@ def found(looked: list[Looked], sure: list[Float], threshold: float) -> tuple[in
     for picture, own in zip(looked, sure, strict=True):
         accepted = np.flatnonzero(own > threshold)
         poses = replace(picture.poses, box_scores=own.astype(np.float32))[accepted]
-        boxes = picture.boxes[accepted[found_once(poses)]]
+        boxes = picture.boxes[accepted[different_people(poses)]]
         hit, right = matched(picture.people, boxes)
         large = picture.people[:, 3] - picture.people[:, 1] > LARGE * picture.longer
         false = ~right & ~lies_on(boxes, picture.ignored)

@@ -14,10 +14,10 @@ from hrnet.errors import DataError
 from hrnet.evaluation.distances import box_lengths, epe, nme, normalised_distances
 from hrnet.evaluation.oks import crowdpose_ap, oks_ap, oks_ap_by_joint, wholebody_ap
 from hrnet.evaluation.pck import auc, box_pck, head_pck, mpii_pckh, pck
-from hrnet.evaluation.predictions import Predictions, survivors
+from hrnet.evaluation.predictions import Predictions, different_people, survivors
 from hrnet.geometry import crop_regions
 from hrnet.result import rescore
-from hrnet.similarity import distinct_people, oks, oks_nms
+from hrnet.similarity import found_once, oks, oks_nms
 from hrnet.skeletons import load_skeleton, skeleton_of_names
 from real_data import real_data
 
@@ -206,26 +206,56 @@ def test_oks_nms_by_hand():
     assert oks_nms(np.zeros((0, 1, 2)), [], [], sigmas).tolist() == []
 
 
+WHOLE = [[0, 0], [10, 0], [5, 20], [0, 50], [10, 50]]
+HALF = [[0, 0], [10, 0], [5, 20], [0, 20], [10, 20]]  # of whom the feet are guesses
+BESIDE = [[30, 0], [40, 0], [35, 20], [30, 50], [40, 50]]
+BOXES = np.array([[0, 0, 10, 50], [0, 0, 10, 20], [30, 0, 40, 50]])
+SURE = np.array([[0.9] * 5, [0.9, 0.9, 0.9, 0.2, 0.2], [0.9] * 5])
+SIGMAS = [0.25] * 5
+
+
 def test_somebody_found_as_a_whole_and_as_a_half_is_one():
-    """Of four joints the half has two in the right place, and is not sure of the others."""
-    whole = [[0, 0], [10, 0], [0, 50], [10, 50]]
-    half = [[0, 0], [10, 0], [0, 20], [10, 20]]
-    beside = [[30, 0], [40, 0], [30, 50], [40, 50]]
-    points = np.array([whole, half, beside], float)
-    areas, sigmas = [500.0, 200.0, 500.0], [0.25] * 4
-    sure = np.array([[0.9] * 4, [0.9, 0.9, 0.1, 0.1], [0.9] * 4])
-    # By the smaller area feet 30 pixels off are worth 0.0001.
-    assert oks_nms(points, [0.8, 0.6, 0.7], areas, sigmas).tolist() == [0, 2, 1]
-    assert distinct_people(points, sure, [0.8, 0.6, 0.7], areas, sigmas).tolist() == [0, 2]
-    assert distinct_people(points, sure, [0.6, 0.8, 0.7], areas, sigmas).tolist() == [1, 2]
-    # Sure of its feet as well, it is half like the whole, which is not more than half.
-    sure[1] = [0.9, 0.9, 0.91, 0.91]
-    assert distinct_people(points, sure, [0.8, 0.6, 0.7], areas, sigmas).tolist() == [0, 2, 1]
-    nobody = np.zeros((0, 4, 2)), np.zeros((0, 4))
-    assert distinct_people(*nobody, [], [], sigmas).tolist() == []
-    # Nothing is known of either, and both of one pixel: two, without a warning.
-    blank = np.zeros((2, 4))
-    assert len(distinct_people(points[::2], blank, [0.8, 0.6], [0.0, 0.0], sigmas)) == 2
+    """Joints count by the product of the probabilities. By the half's area, 106 square pixels, feet
+    30 pixels off are worth 4e-8."""
+    points = np.array([WHOLE, HALF, BESIDE], float)
+    # Without probabilities it is OKS-NMS, by which a half is not the whole.
+    assert found_once(points, [0.8, 0.6, 0.7], BOXES, SIGMAS, None).tolist() == [0, 2, 1]
+    assert found_once(points, [0.8, 0.6, 0.7], BOXES, SIGMAS, SURE).tolist() == [0, 2]
+    assert found_once(points, [0.6, 0.8, 0.7], BOXES, SIGMAS, SURE).tolist() == [1, 2]
+    # Sure of all its joints, it is like the whole in three of five, and not in three of seven.
+    surer = np.where(SURE < 0.5, 0.9, SURE)
+    assert found_once(points, [0.8, 0.6, 0.7], BOXES, SIGMAS, surer).tolist() == [0, 2]
+    more, sure = (a[:, [0, 1, 2, 3, 4, 3, 4]] for a in (points, surer))
+    assert found_once(more, [0.8, 0.6, 0.7], BOXES, [0.25] * 7, sure).tolist() == [0, 2, 1]
+    # One joint in common is too few to say so, whoever is sure of it.
+    sure = np.where([True, False, False, False, False], 1.0, 0.0) + np.zeros((3, 1))
+    assert len(found_once(points, [0.8, 0.6, 0.7], BOXES, SIGMAS, sure)) == 3
+    assert found_once(np.zeros((0, 5, 2)), [], BOXES[:0], SIGMAS, SURE[:0]).tolist() == []
+
+
+def test_of_two_poses_that_are_the_same_one_stays_whatever_their_boxes():
+    """By OKS with the mean of the areas; by the smaller area, 5 pixels are worth 0.3."""
+    points = np.array([WHOLE, np.add(WHOLE, [3, 4])], float)
+    boxes = np.array([[0, 0, 60, 60], [0, 0, 6, 6]])
+    assert found_once(points, [0.8, 0.6], boxes, SIGMAS, SURE[[0, 2]]).tolist() == [0]
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_who_is_not_accepted_makes_nobody_a_double(calibrated):
+    """In use, boxes below the threshold are not there, though a pose in one may have the better
+    score. People of other pictures are others."""
+    same = np.array([WHOLE, WHOLE, WHOLE, HALF, WHOLE, HALF], float)
+    found = Predictions(
+        image_ids=np.array([7, 3, 7, 3, 7, 5]),
+        keypoints=np.concatenate([same, np.ones((6, 5, 1))], axis=2),
+        scores=np.array([0.3, 2.0, 0.5, 0.9, 0.4, 0.1]),
+        boxes=BOXES[[0, 0, 0, 1, 0, 1]],
+        accepted=np.array([True, True, False, True, True, False]),
+        probability=SURE[[0, 0, 0, 1, 0, 1]] if calibrated else None,
+    )
+    skeleton = skeleton_of_names("five", list("abcde")).model_copy(update={"sigmas": SIGMAS})
+    different = [False, True, False, not calibrated, True, True]
+    assert different_people(found, skeleton).tolist() == different
 
 
 def test_suppression_needs_sigmas_and_regions():

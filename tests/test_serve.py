@@ -764,7 +764,7 @@ def test_a_load_of_four_times_what_is_taken(tmp_path, estimator):
 
         memory = []
         with ThreadPoolExecutor(32) as pool:
-            for _ in range(8):
+            for _ in range(12):
                 lines = len(server.log())
                 refused = sum(pool.map(ask, range(32)))
                 assert 8 <= refused <= 32 * 4 - 8
@@ -772,5 +772,5 @@ def test_a_load_of_four_times_what_is_taken(tmp_path, estimator):
                 assert len(times) == refused
                 assert np.quantile(times, 0.9) < 50  # cores may be somebody else's for a while
                 memory.append(server.metrics()["process_resident_memory_bytes",])
-        # The first ones still meet new sizes of batches; from then on it was flat for 150.
-        assert max(memory[4:]) < 1.03 * memory[3]
+        # The first four rounds still meet new sizes of batches; from then on it was flat for 140.
+        assert np.mean(memory[8:]) < 1.02 * np.mean(memory[4:8])

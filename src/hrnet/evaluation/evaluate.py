@@ -1,5 +1,6 @@
 """A model's figures on an annotation file: prediction with the boxes given, plus metrics."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from hrnet.evaluation.predictions import (
     NOBODY,
     Predictions,
     Progress,
-    found_once,
+    different_people,
     match,
     predict_boxes,
     predict_detections,
@@ -165,7 +166,7 @@ def _predict_found(
     boxes' figures.
 
     Boxes are among them that are far below the threshold: AP ranks these too, as published figures
-    do.
+    do. Of somebody found twice there is one, as in use.
     """
     look, own = estimator.second_look(detector), detector.threshold
     threshold = own if look is None else look.threshold
@@ -188,9 +189,10 @@ def _predict_found(
         boxes[:, 4] = look.probability(boxes[:, 4], joints, boxes, np.repeat(longer, counts))
         predictions = replace(predictions, scores=boxes[:, 4] * joints.mean(axis=1))
     predictions = replace(predictions, accepted=boxes[:, 4] > threshold)
-    if joints is not None:
-        once = found_once(predictions, estimator.card.skeleton)
-        predictions, boxes = predictions.select(once), boxes[once]
+    different = different_people(predictions, estimator.card.skeleton)
+    twice = Counter({"of somebody found already": int((~different).sum())})
+    predictions = replace(predictions.select(different), passed_over=+twice)
+    boxes = boxes[different]
     found |= {number: boxes[predictions.image_ids == number] for number in with_people}
     annotations = read_json(Path(file), "annotation file")["annotations"]
     ignored = {} if ignore is None else read_ignored(ignore)

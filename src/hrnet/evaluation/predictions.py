@@ -18,7 +18,7 @@ from hrnet.errors import BoxError, DataError
 from hrnet.geometry import crop_regions
 from hrnet.predicting.estimator import PoseEstimator
 from hrnet.predicting.picture import Picture
-from hrnet.similarity import AREA_OF_BOX, distinct_people, likest_pairs, oks_nms, sigmas_of
+from hrnet.similarity import found_once, likest_pairs, oks_nms, sigmas_of
 from hrnet.skeletons import Skeleton
 from hrnet.tables import MALFORMED, read_json
 
@@ -48,7 +48,7 @@ class Predictions:
         annotation_ids: (D,) int64 of whom the box is; None for detected boxes.
         accepted: (D,) whether the detector's score says that somebody is there; None where all
             count as people. AP ranks the others too, and nothing else counts them.
-        passed_over: how many rows of the boxes file do not count, by reason.
+        passed_over: how many boxes, of a file or found, do not count, by reason.
         probability: (D, K) float64 of the joints; None where the model is not calibrated.
         evidence: (D, K, 4) what probabilities are made from, see `hrnet.calibration`; None of
             predictions made elsewhere.
@@ -247,28 +247,28 @@ def predict_boxes(
     )
 
 
-def found_once(predictions: Predictions, skeleton: Skeleton) -> NDArray[np.bool_]:
-    """(D,) for whom `distinct_people` does not see somebody else in the same picture, those who are
-    accepted before the others: as in use, where there are no others. The predictions have boxes,
-    probabilities and `accepted`."""
+def different_people(predictions: Predictions, skeleton: Skeleton) -> NDArray[np.bool_]:
+    """(D,) who is not a better one's double, see `found_once`. Those who are accepted come before
+    the others: in use, these are not there. The predictions have boxes and `accepted`."""
     assert predictions.boxes is not None
-    assert predictions.probability is not None
     assert predictions.accepted is not None
-    areas = AREA_OF_BOX * np.prod(predictions.boxes[:, 2:] - predictions.boxes[:, :2], axis=1)
-    # A person's score is at most 1.
-    order = predictions.scores + predictions.accepted
-    once = np.zeros(len(predictions), dtype=bool)
+    # By rank, as scores have no limit.
+    order = predictions.scores.argsort(kind="stable").argsort() + len(predictions) * (
+        predictions.accepted
+    )
+    different = np.zeros(len(predictions), dtype=bool)
     for image in np.unique(predictions.image_ids):
         of_image = np.flatnonzero(predictions.image_ids == image)
-        stay = distinct_people(
+        joints = predictions.probability
+        stay = found_once(
             predictions.keypoints[of_image],
-            predictions.probability[of_image],
             order[of_image],
-            areas[of_image],
+            predictions.boxes[of_image],
             sigmas_of(skeleton),
+            None if joints is None else joints[of_image],
         )
-        once[of_image[stay]] = True
-    return once
+        different[of_image[stay]] = True
+    return different
 
 
 def survivors(predictions: Predictions, skeleton: Skeleton, nms: NMS) -> NDArray[np.int64]:

@@ -29,7 +29,7 @@ from hrnet.predicting.picture import FrameResult, Picture, PictureResult
 from hrnet.result import Poses
 from hrnet.runtime.execution import Execution
 from hrnet.runtime.runner import load_runner
-from hrnet.similarity import AREA_OF_BOX, distinct_people, oks_nms, sigmas_of
+from hrnet.similarity import found_once, sigmas_of
 from hrnet.video.reading import Frame, Frames, open_frames
 from hrnet.video.smoothing import Smoother
 from hrnet.video.tracking import Tracker
@@ -464,7 +464,7 @@ class PoseEstimator:
                 )
                 poses = replace(poses, box_scores=sure.astype(np.float32))
                 kept = np.flatnonzero(poses.box_scores > look.threshold)
-            kept = kept[found_once(poses[kept])]
+            kept = kept[different_people(poses[kept])]
         return PictureResult(
             seen.picture,
             poses[kept],
@@ -477,13 +477,15 @@ class PoseEstimator:
         )
 
 
-def found_once(poses: Poses) -> NDArray[np.int64]:
-    """Positions of a picture's people, best first: of somebody found twice one."""
-    areas = AREA_OF_BOX * np.prod(poses.boxes[:, 2:] - poses.boxes[:, :2], axis=1)
-    sigmas = sigmas_of(poses.skeleton)
-    if poses.probability is None:
-        return oks_nms(poses.keypoints, poses.pose_scores, areas, sigmas)
-    return distinct_people(poses.keypoints, poses.probability, poses.pose_scores, areas, sigmas)
+def different_people(poses: Poses) -> NDArray[np.int64]:
+    """Positions of a picture's people, best first, see `found_once`."""
+    return found_once(
+        poses.keypoints,
+        poses.pose_scores,
+        poses.boxes,
+        sigmas_of(poses.skeleton),
+        poses.probability,
+    )
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """Training pose models."""
 
-from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader
 from hrnet.data.batches.loading import Batch, ChunkSampler, CropDataset, TrainingBatches
 from hrnet.data.batches.plan import Augmentation
 from hrnet.data.people import People
+from hrnet.errors import ConfigError
 from hrnet.evaluation.evaluate import Evaluation, evaluate
 from hrnet.evaluation.pck import box_pck, pck
 from hrnet.model import PoseModel
@@ -25,7 +25,8 @@ from hrnet.training.recipe import Recipe, TrainingConfig, augmentation_of
 from hrnet.training.sources import flip_tested, images_folder, read_recipe_people
 from hrnet.training.start import load_start
 from hrnet.training.task import Task, shares
-from hrnet.zoo.build import build_model, save_model
+from hrnet.zoo import find_model
+from hrnet.zoo.build import build_model, create_model, save_model
 from hrnet.zoo.card import ModelCard
 
 
@@ -57,9 +58,7 @@ class PoseTask(Task):
         self.model = build_model(self.recipe.model)
         self.network = self.model.network
         load_start(self.model.network, self.recipe.model, self.recipe.training)
-        self.teacher = None
-        if self.recipe.training.distillation:
-            self.teacher = teacher_of(self.model, self.recipe.model.skeleton.mirrors)
+        self.teacher = teacher(self.recipe) if self.recipe.training.distillation else None
 
     def module(self, steps: int) -> pl.LightningModule:
         """See `Task`."""
@@ -131,13 +130,30 @@ def evaluate_weights(recipe: Recipe, weights: Path, device: str) -> dict[str, Ev
     }
 
 
-def teacher_of(model: PoseModel, flip_test: bool) -> PoseModel:
-    """What a model is before it learns: a copy that only predicts."""
-    teacher = deepcopy(model).eval().requires_grad_(False)
-    fold_batch_norms(teacher.network)  # a fifth faster
-    teacher.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # not in the stubs
-    teacher.flip_test = flip_test
-    return teacher
+def teacher(recipe: Recipe) -> PoseModel:
+    """The model that a run starts from, to predict only, with the flip test if it mirrors.
+
+    Raises:
+        ConfigError: it is not known what the weights are of, or its heatmaps are not what the
+            recipe's model is to learn.
+        DownloadError, WeightsError: see `hrnet.zoo.build.create_model`.
+    """
+    start, own = recipe.training.start_from, recipe.model
+    theirs = find_model(start).card
+    for what, is_same in (
+        ("keypoints", theirs.skeleton.keypoints == own.skeleton.keypoints),
+        ("codec", theirs.codec.kind == own.codec.kind),
+        ("output, which is to be logits", theirs.output == own.output == "logits"),
+    ):
+        if not is_same:
+            raise ConfigError(
+                f"the recipe's model cannot learn from {start}, which has another {what}; leave "
+                "out training.distillation"
+            )
+    model = create_model(start, flip_test=own.skeleton.mirrors).requires_grad_(False)
+    fold_batch_norms(model.network)  # a fifth faster
+    model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # not in the stubs
+    return model
 
 
 class PoseTraining(pl.LightningModule):

@@ -235,8 +235,6 @@ class TrainingConfig(RunConfig):
     def _teaches(self) -> Self:
         if self.distillation and self.loss != "cross_entropy":
             raise ValueError('distillation is of distributions; it needs loss = "cross_entropy"')
-        if self.distillation and self.start_head != "load":
-            raise ValueError('what teaches needs its head; distillation needs start_head = "load"')
         return self
 
 
@@ -280,6 +278,7 @@ class Recipe(_Run):
             "model.skeleton": self.model.skeleton.keypoints,
             "model.input_size": self.model.input_size,
             "model.codec": self.model.codec.kind,
+            "training.distillation": self.training.distillation,
             **_lasting(self.training),
         }
 
