@@ -513,27 +513,28 @@ def test_the_packaged_model_s_legs_are_those_that_it_was_trained_in():
     """The table in docs/en/packaged-model.md, and the commands that stood there."""
     legs = load_stages("hrnet_w32_small_coco17", ["data.root=DATA"])
     configs = [leg.training for leg in legs]
-    steps = [2700, 1650, 4250, 4200, 3200, 2900, 3600, 10_500, 10_200, 12_000, 9_000]
+    steps = [2700, 1650, 4250, 4200, 3200, 2900, 3600, 10_500, 10_200, 12_000, 9_000, 8_000, 8_500]
     assert [c.steps for c in configs] == steps
     assert [1e4 * c.learning_rate for c in configs] == pytest.approx(
-        [20, 15, 15, 15, 15, 12, 12, 15, 12, 12, 12]
+        [20, 15, 15, 15, 15, 12, 12, 15, 12, 12, 12, 12, 12]
     )
-    assert [c.seed for c in configs] == list(range(11))
-    assert [c.ema for c in configs] == [None] * 4 + [0.998] * 7
-    assert [c.start_share for c in configs] == [0.0] * 10 + [0.4]
-    assert [leg.model.input_size for leg in legs] == [(96, 128)] + [(128, 160)] * 10
+    assert [c.seed for c in configs] == [*range(11), 12, 13]
+    assert [c.ema for c in configs] == [None] * 4 + [0.998] * 9
+    assert [c.start_share for c in configs] == [0.0] * 10 + [0.4] * 3
+    assert [c.distillation for c in configs] == [0.0] * 12 + [0.5]
+    assert [leg.model.input_size for leg in legs] == [(96, 128)] + [(128, 160)] * 12
     lsp = [next(s for s in leg.data.sources if s.file.startswith("lsp")) for leg in legs]
-    assert [s.truncation for s in lsp] == [0.2, 0.3, 0.3, 0.4, 0.4, 0.4, 0.35, 0.35, 0.3, 0.3, 0.3]
-    assert [s.relabel for s in lsp] == [None] * 5 + ["correct"] * 6
+    assert [s.truncation for s in lsp] == [0.2, 0.3, 0.3, 0.4, 0.4, 0.4, 0.35, 0.35] + [0.3] * 5
+    assert [s.relabel for s in lsp] == [None] * 5 + ["correct"] * 8
     coco = [next(s for s in leg.data.sources if s.file.startswith("coco/")) for leg in legs]
-    assert [s.repeat for s in coco] == [3, 6, 6, 8, 8, 8, 12, 3, 4, 6, 6]
+    assert [s.repeat for s in coco] == [3, 6, 6, 8, 8, 8, 12, 3, 4] + [6] * 4
     changes = [leg.augmentation for leg in legs]
-    assert [a.rotation_probability for a in changes] == [0.6, 0.4, 0.4, 0.4, 0.4] + [0.5] * 6
-    assert [a.scale for a in changes] == [0.3, 0.2, 0.2, 0.2, 0.2, 0.25, 0.25, 0.25, 0.2, 0.2, 0.2]
-    assert [a.half_body for a in changes] == [0.2] + [0.1] * 10
-    assert [a.mosaic for a in changes] == [0.0] * 4 + [0.5] * 7
-    assert [a.color for a in changes] == [0.0] * 4 + [0.15] + [0.2] * 6
-    assert [a.downscale for a in changes] == [1.0] * 6 + [5.0, 3.0, 2.0, 2.0, 2.0]
+    assert [a.rotation_probability for a in changes] == [0.6, 0.4, 0.4, 0.4, 0.4] + [0.5] * 8
+    assert [a.scale for a in changes] == [0.3] + [0.2] * 4 + [0.25] * 3 + [0.2] * 5
+    assert [a.half_body for a in changes] == [0.2] + [0.1] * 12
+    assert [a.mosaic for a in changes] == [0.0] * 4 + [0.5] * 9
+    assert [a.color for a in changes] == [0.0] * 4 + [0.15] + [0.2] * 8
+    assert [a.downscale for a in changes] == [1.0] * 6 + [5.0, 3.0] + [2.0] * 5
     assert all(leg.data.held_out == "lsp_coco.held_out.json" for leg in legs)
 
 
