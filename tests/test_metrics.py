@@ -222,11 +222,11 @@ def test_somebody_found_as_a_whole_and_as_a_half_is_one():
     assert found_once(points, [0.8, 0.6, 0.7], BOXES, SIGMAS, None).tolist() == [0, 2, 1]
     assert found_once(points, [0.8, 0.6, 0.7], BOXES, SIGMAS, SURE).tolist() == [0, 2]
     assert found_once(points, [0.6, 0.8, 0.7], BOXES, SIGMAS, SURE).tolist() == [1, 2]
-    # Sure of all its joints, it is like the whole in three of five, and not in three of seven.
+    # Sure of all its joints, it is like the whole in three of five, and not in three of nine.
     surer = np.where(SURE < 0.5, 0.9, SURE)
     assert found_once(points, [0.8, 0.6, 0.7], BOXES, SIGMAS, surer).tolist() == [0, 2]
-    more, sure = (a[:, [0, 1, 2, 3, 4, 3, 4]] for a in (points, surer))
-    assert found_once(more, [0.8, 0.6, 0.7], BOXES, [0.25] * 7, sure).tolist() == [0, 2, 1]
+    more, sure = (a[:, [0, 1, 2, 3, 4, 3, 4, 3, 4]] for a in (points, surer))
+    assert found_once(more, [0.8, 0.6, 0.7], BOXES, [0.25] * 9, sure).tolist() == [0, 2, 1]
     # One joint in common is too few to say so, whoever is sure of it.
     sure = np.where([True, False, False, False, False], 1.0, 0.0) + np.zeros((3, 1))
     assert len(found_once(points, [0.8, 0.6, 0.7], BOXES, SIGMAS, sure)) == 3

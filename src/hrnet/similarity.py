@@ -11,6 +11,10 @@ Float = NDArray[np.float64]
 TYPICAL_SIGMA = 0.09
 # Of the area of its box, about what a person covers, as MMPose has it.
 AREA_OF_BOX = 0.53
+# Of 13,566 pairs of people in a picture of COCO, by the annotators' joints, 39 are more alike, and
+# 26 of these over 0.6. The boxes' F1 on pictures set aside is the same, but for chance, from 0.3 to
+# 0.5, with the packaged detector and with YOLOX-nano.
+ALIKE = 0.35
 
 
 def oks(
@@ -111,10 +115,8 @@ def found_once(
 
     By `oks_nms`; and where probabilities say which joints are seen, somebody found as a whole and
     as a half, whose other joints are guesses, is one as well: each joint counts by the product of
-    its two probabilities, the area of a pair is the smaller one, and poses over 0.5 that have at
-    least three joints in common are one person's. (Of the packaged models' poses in the 291
-    pictures of COCO that they set aside, 25 pairs are over it, all of one person each; the most
-    alike two people have 0.48.)
+    its two probabilities, the area of a pair is the smaller one, and poses over ALIKE are one
+    person's, joints in common counted as three at least.
 
     Args:
         keypoints: (P, K, >= 2) x, y in pixels.
@@ -137,7 +139,7 @@ def found_once(
     extent = np.minimum(areas[:, None], areas[None])[..., None] + np.spacing(1)
     similar = np.exp(-squared / (2 * extent * (2 * np.asarray(sigmas)) ** 2))
     common = both.sum(axis=-1)
-    alike = (both * similar).sum(axis=-1) > 0.5 * np.maximum(common, 3)
+    alike = (both * similar).sum(axis=-1) > ALIKE * np.maximum(common, 3)
     over = oks(points, points, pairs, sigmas) > 0.9
     return _best_of_alike(alike | over, np.asarray(scores))
 
