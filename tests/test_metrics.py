@@ -234,7 +234,7 @@ def test_somebody_found_as_a_whole_and_as_a_half_is_one():
 
 
 def test_of_two_poses_that_are_the_same_one_stays_whatever_their_boxes():
-    """By OKS with the mean of the areas; by the smaller area, 5 pixels are worth 0.3."""
+    """By OKS with the mean of the areas; by the smaller area, 5 pixels are worth 0.07."""
     points = np.array([WHOLE, np.add(WHOLE, [3, 4])], float)
     boxes = np.array([[0, 0, 60, 60], [0, 0, 6, 6]])
     assert found_once(points, [0.8, 0.6], boxes, SIGMAS, SURE[[0, 2]]).tolist() == [0]

@@ -224,7 +224,7 @@ class TrainingConfig(RunConfig):
         distillation: share of each labelled joint's target that is what the model that the run
             starts from sees in the same crop, with the flip test if the skeleton mirrors; the rest
             is the label's (Furlanello et al., Born-again neural networks, ICML 2018). With
-            "cross_entropy"; a step takes a third longer.
+            "cross_entropy"; a step takes a quarter longer.
     """
 
     loss: Literal["mse", "cross_entropy"] = "mse"
